@@ -1,0 +1,55 @@
+# Needs only Python 3.10-3.12 and make; everything else goes into .venv.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v python)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+COCO := ../shared/coco
+
+# TensorFlow's start-up notices would hide what the commands print.
+export TF_CPP_MIN_LOG_LEVEL := 3
+
+.PHONY: help install quickstart test test-fast test-jax lint overfit-coco
+
+help: ## show the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+quickstart: .venv/installed ## train on drawn scenes, score, export, draw (20 min)
+	$(BIN)/python -m qepose_tf.quickstart
+
+test: lint ## lint and every test
+	$(BIN)/python -m pytest -q
+
+test-fast: .venv/installed ## the tests of the inner loop
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-jax: .venv/installed-jax ## ops, layers and models on the JAX backend
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/ops tests/layers tests/models
+
+lint: .venv/installed ## ruff: lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+overfit-coco: .venv/installed ## 45 real images, then their AP and that of 39 others
+	$(BIN)/qepose train configs/coco_overfit.yaml
+	$(BIN)/qepose evaluate runs/coco_overfit/best.keras --min-area 1024 \
+	  --annotations $(COCO)/annotations/person_keypoints_train2017.json \
+	  --images $(COCO)/images/train2017 --json runs/coco_overfit/train_images.json
+	$(BIN)/qepose evaluate runs/coco_overfit/best.keras \
+	  --annotations $(COCO)/annotations/person_keypoints_val2017.json \
+	  --images $(COCO)/images/val2017 --json runs/coco_overfit/val_images.json
+
+install: .venv/installed ## .venv with the package and all it needs
+
+# The stamp is written last: an interrupted installation starts again.
+.venv/installed: setup.cfg pyproject.toml
+	@echo "installing into .venv, which takes some minutes"
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(PIP) install --editable '.[train,dev]'
+	touch $@
+
+.venv/installed-jax: .venv/installed
+	$(PIP) install --editable '.[train,dev,jax]'
+	touch $@

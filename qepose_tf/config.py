@@ -1,0 +1,310 @@
+"""Configuration: pydantic models read from YAML, with dotted `key=value` overrides.
+
+Every field has a default, so a YAML file holds only what differs from the paper's
+recipe. An unknown key or a wrong type is an error that names it.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import pydantic
+import yaml
+from pydantic import Field
+
+from qepose_tf.output_files import write_file
+
+# Strict: `epochs: true` or `epochs: "3"` is a mistake, not a number.
+Int = Annotated[int, Field(strict=True)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Natural = Annotated[int, Field(strict=True, ge=0)]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, protected_namespaces=()
+    )
+
+
+class ModelConfig(_Section):
+    """Arguments of `PoseEstimator`."""
+
+    backbone: Literal["tiny", "w18", "w32", "w48"] = "w32"
+    input_size: Annotated[int, Field(strict=True, ge=64, multiple_of=64)] = 512
+    keypoint_channels: Count = 20
+    instance_channels: Count = 64
+    semantic_points: Natural = 9
+    synchronized_batch_norm: Flag = False
+    batch_norm_momentum: Fraction = 0.9
+    max_detections: Count = 30
+    score_threshold: Fraction = 0.01
+    nms_distance: NonNegative = 0.05
+
+
+class LossConfig(_Section):
+    """Weights and switches of Eq. 3 and Eq. 6."""
+
+    disc_radius: Positive = 4.0
+    background_weight: NonNegative = 0.1
+    score_weight: NonNegative = 1.0
+    offset_weight: NonNegative = 1.0
+    offset_beta: Positive = 1 / 9
+    area_weighted: Flag = True
+    score_normaliser: Literal["omega", "cells"] = "omega"
+
+
+class DatasetConfig(_Section):
+    """One COCO-format dataset; both paths are relative to `data.root`."""
+
+    annotations: Path
+    images: Path
+    limit: Count | None = None
+
+
+class SyntheticConfig(_Section):
+    """Drawn scenes, written once to `folder` as COCO-format datasets."""
+
+    train_scenes: Count = 2000
+    val_scenes: Count = 200
+    image_size: Count = 192
+    min_people: Natural = 1
+    max_people: Count = 4
+    seed: Natural = 0
+    folder: Path = Path("runs/data")
+
+    @pydantic.model_validator(mode="after")
+    def _check_people(self) -> "SyntheticConfig":
+        if self.min_people > self.max_people:
+            raise ValueError(f"expected min_people <= max_people ({self.max_people})")
+        return self
+
+
+class DataConfig(_Section):
+    """Where images and labels come from: COCO files or synthetic scenes."""
+
+    root: Path = Path(".")
+    train: DatasetConfig | None = None
+    val: DatasetConfig | None = None
+    synthetic: SyntheticConfig | None = None
+    max_people: Count = 30
+    min_area: NonNegative = 1024.0
+    cache: Literal["memory", "none"] | Path = "none"
+    strict: Flag = False
+
+    @pydantic.model_validator(mode="after")
+    def _check_source(self) -> "DataConfig":
+        if self.synthetic is not None and (self.train or self.val):
+            raise ValueError("expected either synthetic or train and val, not both")
+        return self
+
+
+class AugmentConfig(_Section):
+    """Ranges of the random changes; zeros and `scale: [1, 1]` switch them off."""
+
+    flip: Fraction = 0.5
+    rotation: Annotated[float, Field(strict=True, ge=0, le=180)] = 30.0
+    scale: tuple[Positive, Positive] = (0.75, 1.5)
+    shift: NonNegative = 40.0
+    brightness: Fraction = 0.4
+    contrast: Fraction = 0.4
+    saturation: Fraction = 0.4
+
+    @pydantic.field_validator("scale")
+    @classmethod
+    def _check_scale(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] > scale[1]:
+            raise ValueError("expected [smallest, largest]")
+        return scale
+
+
+class TrainConfig(_Section):
+    """Optimiser, schedule, strategy and the run's folder."""
+
+    epochs: Count = 180
+    batch_size: Count = 64
+    learning_rate: Positive = 5e-4
+    drop_epochs: list[Count] = [150, 170]
+    drop_factor: Positive = 0.1
+    warmup_steps: Natural = 500
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    strategy: Literal[
+        "off", "one_device", "mirrored", "multi_worker_mirrored", "tpu"
+    ] = "mirrored"
+    num_gpus: Natural | None = None
+    validate_every: Count = 10
+    run_dir: Path | None = None
+    steps_per_execution: Count = 1
+    gradient_clip_norm: Positive | None = None
+
+    @pydantic.field_validator("drop_epochs")
+    @classmethod
+    def _check_drops(cls, drops: list[int]) -> list[int]:
+        if any(late <= early for early, late in zip(drops, drops[1:], strict=False)):
+            raise ValueError("expected epochs in rising order")
+        return drops
+
+
+class Config(_Section):
+    """Everything a training run is made from; defaults are the paper's recipe."""
+
+    name: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_.-]+$")]
+    seed: Natural = 0
+    skeleton: Annotated[str, Field(strict=True)] = "coco"
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    train: TrainConfig = TrainConfig()
+
+    @property
+    def run_dir(self) -> Path:
+        """The run's folder: `train.run_dir`, or runs/NAME."""
+        return self.train.run_dir or Path("runs") / self.name
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads a YAML file and applies overrides such as `train.epochs=3`.
+
+    `name` defaults to the file's stem. Values of overrides are YAML: `[3, 4]`, `null`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: One line with the file, the dotted key, the value, what was
+            expected, and the nearest known key.
+    """
+    values = _read_yaml(Path(path))
+    values.setdefault("name", re.sub(r"[^A-Za-z0-9_.-]", "_", Path(path).stem))
+    overridden = {_override(values, override) for override in overrides}
+    try:
+        return Config.model_validate(values)
+    except pydantic.ValidationError as error:
+        lines = [_explain(details, values) for details in error.errors()]
+        key, text = lines[0]
+        source = "command line" if key in overridden else path
+        others = {other for other, _ in lines} - {key}
+        more = f" (also wrong: {', '.join(sorted(others))})" if others else ""
+        raise ValueError(f"{source}: {text}{more}") from None
+
+
+def dump_config(config: Config, path: str | Path) -> None:
+    """Writes every resolved value as YAML, at once or not at all."""
+    write_file(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 scalars: `5e-4` is a number and `off` a word; no repeated keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                line = node.start_mark.line + 1
+                raise yaml.YAMLError(f"key {key!r} is repeated below line {line}")
+        return super().construct_mapping(node, deep)
+
+
+_REPLACED = (":bool", ":float")
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in rows if not tag.endswith(_REPLACED)]
+    for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("^(?:true|True|false|False)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^[-+]?(?:[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?"
+        r"|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|nan))$"
+    ),
+    list("-+0123456789."),
+)
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{where}: expected YAML, {reason}") from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such config file") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: expected a YAML text file") from None
+    values = _parse_yaml(text, str(path))
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected a mapping of config keys, got {values!r}")
+    return values
+
+
+def _override(values: dict[str, Any], override: str) -> str:
+    """Sets one dotted key in place and returns it."""
+    key, equals, text = override.partition("=")
+    if not equals or not all(key.split(".")):
+        raise ValueError(f"command line: expected key=value, got {override!r}")
+    *parents, last = key.split(".")
+    section = values
+    for depth, name in enumerate(parents, start=1):
+        inner = section.get(name)
+        if inner is None:
+            inner = section[name] = {}
+        if not isinstance(inner, dict):
+            parent = ".".join(parents[:depth])
+            raise ValueError(f"command line: {key}: {parent} has no keys below it")
+        section = inner
+    section[last] = _parse_yaml(text, f"command line: {key}")
+    return key
+
+
+def _explain(details: dict[str, Any], values: dict[str, Any]) -> tuple[str, str]:
+    """One pydantic error as (dotted key, 'key = value: expected ...')."""
+    path = _existing_path(details["loc"], values)
+    if details["type"] in ("missing", "extra_forbidden"):
+        path = details["loc"]
+    key = ".".join(str(part) for part in path)
+    if details["type"] == "missing":
+        return key, f"{key}: expected a value, got none"
+    if details["type"] == "extra_forbidden":
+        return key, f"unknown key {key} = {details['input']!r}, {_suggest(path)}"
+    message = details["msg"].removeprefix("Value error, ")
+    message = message.replace("Input should be ", "expected ")
+    message = message.replace("String should match", "expected to match")
+    return key, f"{key} = {details['input']!r}: {message}"
+
+
+def _existing_path(loc: Sequence[Any], values: Any) -> list[Any]:
+    """`loc` up to where the document ends: pydantic appends names of union members."""
+    path = []
+    for part in loc:
+        inside = part in values if isinstance(values, dict) else isinstance(part, int)
+        if not inside or not isinstance(values, dict | list):
+            break
+        values = values[part]
+        path.append(part)
+    return path
+
+
+def _suggest(path: Sequence[Any]) -> str:
+    section: Any = Config
+    for part in path[:-1]:
+        field = section.model_fields[part].annotation
+        models = [field, *get_args(field)]
+        section = next(m for m in models if hasattr(m, "model_fields"))
+    known = list(section.model_fields)
+    near = difflib.get_close_matches(str(path[-1]), known, 1)
+    if near:
+        return f"did you mean {'.'.join(map(str, [*path[:-1], near[0]]))}?"
+    return f"expected one of {', '.join(known)}"
