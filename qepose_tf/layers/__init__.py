@@ -1,0 +1,1 @@
+"""Keras layers: keypoint queries, pose queries and the CIR target."""

@@ -1,0 +1,101 @@
+"""Batch normalisation, over whole maps and over chosen cells."""
+
+import keras
+from keras import ops
+
+from qepose_tf.ops.replicas import replica_sum
+
+EPSILON = 1e-5
+
+
+def batch_norm(name: str, momentum: float, synchronized: bool):
+    """BatchNormalization with HRNet's epsilon; the same everywhere in the model."""
+    return keras.layers.BatchNormalization(
+        momentum=momentum, epsilon=EPSILON, synchronized=synchronized, name=name
+    )
+
+
+@keras.saving.register_keras_serializable("qepose_tf")
+class CellNorm(keras.layers.Layer):
+    """Batch normalisation of vectors at chosen cells, of which some are padding.
+
+    Keras' own masked path shares no statistics between replicas and lets a batch
+    without a single counted cell pull the moving statistics to zero; here such a
+    batch is normalised by the moving statistics and leaves them alone.
+
+    Args:
+        momentum: of the moving statistics.
+        synchronized: whether the statistics are taken over all replicas.
+        **kwargs: of `keras.layers.Layer`.
+
+    Call with `[B, P, C]` and optionally `mask` `[B, P]`, 1 for cells that count.
+    """
+
+    def __init__(self, momentum: float = 0.9, synchronized: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.momentum = momentum
+        self.synchronized = synchronized
+
+    def build(self, input_shape):
+        """Makes scale, shift and the moving statistics, `[C]` each."""
+        shape = (input_shape[-1],)
+
+        def weight(name, initializer, trainable):
+            return self.add_weight(
+                name=name,
+                shape=shape,
+                initializer=initializer,
+                trainable=trainable,
+                autocast=False,
+            )
+
+        self.gamma = weight("gamma", "ones", True)
+        self.beta = weight("beta", "zeros", True)
+        self.moving_mean = weight("moving_mean", "zeros", False)
+        self.moving_variance = weight("moving_variance", "ones", False)
+
+    def call(self, inputs, training=None, mask=None):
+        """Normalised `[B, P, C]`."""
+        values = ops.cast(inputs, "float32")
+        if training:
+            mean, variance = self._update(values, mask)
+        else:
+            mean, variance = self.moving_mean, self.moving_variance
+        scale = self.gamma * ops.rsqrt(variance + EPSILON)
+        outputs = values * scale + (self.beta - mean * scale)
+        return ops.cast(outputs, self.compute_dtype)
+
+    def _update(self, values, mask):
+        """Moments of the counted cells, after they moved the moving statistics."""
+        if mask is None:
+            mask = ops.ones_like(values[..., 0])
+        weight = ops.cast(mask, "float32")[..., None]
+        count = self._total(ops.sum(weight))
+        divisor = ops.maximum(count, 1.0)
+        mean = self._total(ops.sum(weight * values, axis=(0, 1))) / divisor
+        spread = weight * ops.square(values - mean)
+        variance = self._total(ops.sum(spread, axis=(0, 1))) / divisor
+        some = count > 0
+        mean = ops.where(some, mean, self.moving_mean)
+        variance = ops.where(some, variance, self.moving_variance)
+        for moving, value in (
+            (self.moving_mean, mean),
+            (self.moving_variance, variance),
+        ):
+            moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
+        return mean, variance
+
+    def _total(self, value):
+        return replica_sum(value) if self.synchronized else value
+
+    def compute_output_shape(self, input_shape, *_):
+        """Same as the input."""
+        return input_shape
+
+    def get_config(self):
+        """All arguments."""
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "synchronized": self.synchronized,
+        }

@@ -1,0 +1,99 @@
+"""The Consistent Instance Representation: the score map's target (Eq. 2)."""
+
+import keras
+from keras import ops
+
+from qepose_tf.ops.oks import oks
+from qepose_tf.ops.targets import (
+    centres,
+    disc_cells,
+    keypoints_inside,
+    scatter_to_map,
+)
+
+
+@keras.saving.register_keras_serializable("qepose_tf")
+class CIRTargetLayer(keras.layers.Layer):
+    """Targets from facts: Omega's cells, their owners' poses and the CIR.
+
+    `locate` names the cells whose poses training needs; `call` takes the poses
+    predicted there and makes the target and the weights of the score map.
+
+    Args:
+        sigmas: falloff of each keypoint, K numbers.
+        radius: of the disc Omega in cells.
+        background_weight: weight of the score loss outside Omega (Eq. 3).
+        **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        sigmas,
+        radius: float = 4.0,
+        background_weight: float = 0.1,
+        **kwargs,
+    ):
+        super().__init__(**{"trainable": False, **kwargs, "dtype": "float32"})
+        self.sigmas = tuple(float(sigma) for sigma in sigmas)
+        self.radius = radius
+        self.background_weight = background_weight
+
+    def locate(self, keypoints_px, area, map_hw) -> dict:
+        """Omega of every person.
+
+        Args:
+            keypoints_px: `[B, M, K, 3]` (x, y, v) in input pixels.
+            area: `[B, M]` in input pixels squared; 0 is padding.
+            map_hw: height and width of the stride-4 map.
+
+        Returns:
+            A dict, all with `P` = M times the cells of a disc:
+            `cells` `[B, P, 2]` int32; `owned` `[B, P]` float32, 1 where the cell
+            counts; `keypoints` `[B, P, K, 3]` of the cell's person in cells, third
+            number 1 where labelled; `area` `[B, P]` in cells squared.
+        """
+        disc_centres, valid = centres(keypoints_px, area, map_hw)
+        cells, owned = disc_cells(disc_centres, valid, area, map_hw, self.radius)
+        batch, people, disc = ops.shape(owned)
+        keypoints = keypoints_inside(keypoints_px, map_hw)  # [B, M, K, 3]
+
+        def per_cell(values):
+            values = ops.repeat(values, disc, axis=1)
+            return ops.stop_gradient(values)
+
+        return {
+            "cells": ops.reshape(cells, [batch, people * disc, 2]),
+            "owned": ops.reshape(owned, [batch, people * disc]),
+            "keypoints": per_cell(keypoints),
+            "area": per_cell(ops.cast(area, "float32") / 16.0),
+        }
+
+    def call(self, poses, omega, ignore):
+        """The target of the score map and its weights.
+
+        Args:
+            poses: predicted `[B, P, K, 2]` in cells, at `omega["cells"]`.
+            omega: what `locate` returned.
+            ignore: `[B, H, W, 1]`, 1 where the score loss must not look.
+
+        Returns:
+            `target` `[B, H, W, 1]`: OKS in Omega, 0 elsewhere, without gradient;
+            `weight` `[B, H, W, 1]`: 1 in Omega, `background_weight` outside, 0 where
+            ignored; and `quality` `[B, P]`, the OKS at each cell.
+        """
+        quality = oks(poses, omega["keypoints"], omega["area"], self.sigmas)
+        quality = ops.stop_gradient(quality) * omega["owned"]
+        map_hw = ops.shape(ignore)[1:3]
+        target = scatter_to_map(quality, omega["cells"], map_hw)
+        inside = scatter_to_map(omega["owned"], omega["cells"], map_hw)
+        weight = ops.where(inside > 0, 1.0, self.background_weight)
+        return target, weight * (1.0 - ops.cast(ignore, "float32")), quality
+
+    def get_config(self):
+        """All arguments."""
+        return {
+            **super().get_config(),
+            "sigmas": list(self.sigmas),
+            "radius": self.radius,
+            "background_weight": self.background_weight,
+        }

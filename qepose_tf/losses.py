@@ -1,0 +1,48 @@
+"""The two losses: of the score map (Eq. 3) and of the displacements (Eq. 6).
+
+Both return a sum; the caller divides by a count that is taken over the whole batch,
+on however many devices it lies.
+"""
+
+from keras import ops
+
+
+def score_loss_sum(predicted, target, weight):
+    """Weighted squared error of the score map (Eq. 3), summed.
+
+    Args:
+        predicted: `[B, H, W, 1]`.
+        target: `[B, H, W, 1]`, the CIR.
+        weight: `[B, H, W, 1]`: 1 in Omega, 0.1 outside, 0 where ignored.
+
+    Returns:
+        A float32 scalar.
+    """
+    error = ops.cast(predicted, "float32") - ops.stop_gradient(target)
+    return ops.sum(weight * ops.square(error))
+
+
+def smooth_l1(error, beta: float = 1.0 / 9.0):
+    """`0.5 e^2 / beta` for `|e| < beta`, else `|e| - 0.5 beta` (Eq. 6)."""
+    size = ops.abs(error)
+    return ops.where(size < beta, 0.5 * size * size / beta, size - 0.5 * beta)
+
+
+def offset_loss_sum(poses, keypoints, weight, beta: float = 1.0 / 9.0):
+    """Smooth L1 between regressed and labelled poses (Eq. 6), summed.
+
+    The cell is common to both displacements, so it cancels: the error of the
+    displacement is the error of the pose.
+
+    Args:
+        poses: `[..., K, 2]` in cells.
+        keypoints: `[..., K, 3]` (x, y, labelled) in cells.
+        weight: `[...]`, of each pose.
+        beta: where the loss turns linear, in cells.
+
+    Returns:
+        The float32 sum over labelled coordinates.
+    """
+    labelled = keypoints[..., 2:] > 0
+    error = ops.where(labelled, ops.cast(poses, "float32") - keypoints[..., :2], 0.0)
+    return ops.sum(smooth_l1(error, beta) * weight[..., None, None])

@@ -1,0 +1,6 @@
+"""The model and its files."""
+
+from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.reading import load_model
+
+__all__ = ["PoseEstimator", "load_model"]

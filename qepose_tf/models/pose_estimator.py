@@ -1,0 +1,283 @@
+"""The pose estimator: body, head, decoder and losses in one functional model."""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from qepose_tf.layers.cir_target import CIRTargetLayer
+from qepose_tf.layers.keypoint_query import KeypointQuery, KeypointQueryEncoding
+from qepose_tf.layers.pose_decoder import PoseDecoder
+from qepose_tf.layers.pose_query import PoseQueryEncoding
+from qepose_tf.layers.upsample import Upsample
+from qepose_tf.losses import offset_loss_sum, score_loss_sum
+from qepose_tf.models.hrnet import VARIANTS, Builder, hrnet
+from qepose_tf.models.metrics import Correlation
+from qepose_tf.ops.replicas import replica_sum
+from qepose_tf.ops.sampling import take_cells
+from qepose_tf.ops.targets import disc_offsets
+from qepose_tf.skeleton import Skeleton
+
+# ImageNet's mean and standard deviation of RGB in 0..255.
+MEAN = (123.675, 116.28, 103.53)
+STD = (58.395, 57.12, 57.375)
+STRIDE_32 = 32
+TRAINING_ONLY = ("keypoint_features", "query_offsets")
+
+
+@keras.saving.register_keras_serializable("qepose_tf")
+class PoseEstimator(keras.Model):
+    """Quality-aware multi-person pose regression.
+
+    A functional model from normalised images `[B, H, W, 3]` float32, sides multiples
+    of 32, to a dict of
+
+    - `score_map` `[B, H/4, W/4, 1]`: the predicted quality of each cell's pose,
+    - `poses` `[B, P, K, 2]` (x, y) in input pixels, `scores` `[B, P]` descending and 0
+      in empty rows, `keypoint_scores` `[B, P, K]`, `cells` `[B, P, 2]` (x, y),
+    - `keypoint_features` and `query_offsets`, from which `compute_loss` regresses the
+      poses of the cells it needs; `predict` leaves them out.
+
+    `fit` takes `(images, facts)`; facts are `keypoints` `[B, M, K, 3]` (x, y, v) and
+    `area` `[B, M]` in input pixels (area 0: padding), and `ignore`
+    `[B, H/4, W/4, 1]`, 1 where the score loss must not look. Compile it with an
+    optimizer and no loss: the targets depend on the predictions (Eq. 2).
+
+    Args:
+        skeleton: the keypoints, a `Skeleton` or its dict.
+        backbone: a key of `models.hrnet.VARIANTS`.
+        input_size: side of the training crop and short side at inference, pixels.
+        keypoint_channels: of each keypoint's representation.
+        instance_channels: of the instance feature.
+        semantic_points: N of the keypoint query encoding.
+        synchronized_batch_norm: share batch statistics between replicas.
+        batch_norm_momentum: of the moving statistics.
+        max_detections: rows of poses per image.
+        score_threshold: lower scores become empty rows.
+        nms_distance: of the pose suppression.
+        disc_radius: of Omega in cells.
+        background_weight: of the score loss outside Omega (Eq. 3).
+        score_weight: of the score loss.
+        offset_weight: of the displacement loss.
+        offset_beta: of its smooth L1, in cells.
+        area_weighted: weigh displacements by 1 / sqrt(area in cells).
+        score_normaliser: `omega` divides the score loss by the number of cells in
+            Omega, `cells` by that of all cells.
+        mean: of RGB in 0..255.
+        std: of RGB in 0..255.
+        name: of the model.
+        dtype: a dtype policy or its name; the global one by default.
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton | dict,
+        backbone: str = "w32",
+        input_size: int = 512,
+        keypoint_channels: int = 20,
+        instance_channels: int = 64,
+        semantic_points: int = 9,
+        synchronized_batch_norm: bool = False,
+        batch_norm_momentum: float = 0.9,
+        max_detections: int = 30,
+        score_threshold: float = 0.01,
+        nms_distance: float = 0.05,
+        disc_radius: float = 4.0,
+        background_weight: float = 0.1,
+        score_weight: float = 1.0,
+        offset_weight: float = 1.0,
+        offset_beta: float = 1.0 / 9.0,
+        area_weighted: bool = True,
+        score_normaliser: str = "omega",
+        mean=MEAN,
+        std=STD,
+        name: str = "pose_estimator",
+        dtype=None,
+    ):
+        settings = {
+            key: value
+            for key, value in locals().items()
+            if key not in ("self", "__class__", "skeleton", "dtype")
+        }
+        if isinstance(skeleton, dict):
+            skeleton = Skeleton.from_dict(skeleton)
+        if score_normaliser not in ("omega", "cells"):
+            raise ValueError(
+                f"expected score_normaliser omega or cells, got {score_normaliser!r}"
+            )
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+
+        # Layers
+        outer_policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(policy)
+        try:
+            norm = {
+                "momentum": batch_norm_momentum,
+                "synchronized": synchronized_batch_norm,
+            }
+            body = hrnet(backbone, batch_norm_momentum, synchronized_batch_norm)
+            query = KeypointQuery(
+                skeleton.num_keypoints, keypoint_channels, **norm, name="keypoint_query"
+            )
+            encoding = KeypointQueryEncoding(
+                semantic_points, **norm, name="keypoint_query_encoding"
+            )
+            scorer = PoseQueryEncoding(
+                VARIANTS[backbone].width, **norm, name="pose_query_encoding"
+            )
+            decoder = PoseDecoder(
+                encoding, max_detections, score_threshold, nms_distance, name="decoder"
+            )
+
+            # Functional graph
+            images = keras.Input((None, None, 3), dtype="float32", name="images")
+            branches = body(images)
+            general = layers.Concatenate(name="general_feature")(
+                [branches[0]]
+                + [
+                    Upsample(2**i, "bilinear", name=f"upsample_{i}")(branch)
+                    for i, branch in enumerate(branches[1:], start=1)
+                ]
+            )
+            features, offsets = query(general)
+            build = Builder(**norm)
+            instance = build.conv_norm_relu(
+                general, instance_channels, 1, "instance_conv", "instance_bn"
+            )
+            instance = build.basic_block(instance, "instance_block")
+            score_map = scorer(instance, offsets)
+            detections = decoder(score_map, features, offsets)
+        finally:
+            keras.config.set_dtype_policy(outer_policy)
+        outputs = {
+            "score_map": score_map,
+            **detections,
+            "keypoint_features": features,
+            "query_offsets": offsets,
+        }
+        super().__init__(images, outputs, name=name)
+
+        # Config
+        self.dtype_policy = policy
+        self.settings = settings
+        self.skeleton = skeleton
+        self.input_size = input_size
+        self.mean = np.asarray(mean, np.float32)
+        self.std = np.asarray(std, np.float32)
+        self.body = body
+        self.encoding = encoding
+        self.cir_target = CIRTargetLayer(
+            skeleton.sigmas, disc_radius, background_weight, name="cir_target"
+        )
+        self.score_loss_tracker = keras.metrics.Mean(name="score_loss")
+        self.offset_loss_tracker = keras.metrics.Mean(name="offset_loss")
+        self.oks_tracker = keras.metrics.Mean(name="oks")
+        self.correlation_tracker = Correlation(name="score_oks_correlation")
+
+    def call(self, inputs, training=None, mask=None):
+        """See the class."""
+        sides = inputs.shape[1:3]
+        if any(side is not None and side % STRIDE_32 for side in sides):
+            raise ValueError(
+                f"expected image sides that are multiples of {STRIDE_32}, got {sides}"
+            )
+        return super().call(inputs, training=training, mask=mask)
+
+    def normalise(self, images):
+        """RGB in 0..255, any type, to the network's float32 input."""
+        return (ops.cast(images, "float32") - self.mean) / self.std
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Makes the targets from facts and predictions, and returns the loss.
+
+        The counts that the sums are divided by are those of the whole batch on all
+        replicas.
+        """
+        omega, poses = self.poses_in_omega(y, y_pred, training)
+        score_map = y_pred["score_map"]
+        target, weight, quality = self.cir_target(poses, omega, y["ignore"])
+        owned = omega["owned"]
+        cells = replica_sum(ops.sum(owned))
+        score_loss = score_loss_sum(score_map, target, weight)
+        score_loss = score_loss / self._score_divisor(cells, score_map)
+
+        offset_weight = owned
+        if self.settings["area_weighted"]:
+            area = ops.where(omega["area"] > 0, omega["area"], 1.0)
+            offset_weight = owned * ops.rsqrt(area)
+        labelled = ops.sum(omega["keypoints"][..., 2], axis=-1) * owned
+        coordinates = replica_sum(2.0 * ops.sum(labelled))
+        offset_loss = offset_loss_sum(
+            poses, omega["keypoints"], offset_weight, self.settings["offset_beta"]
+        ) / ops.maximum(coordinates, 1.0)
+
+        self._update_metrics(score_loss, offset_loss, score_map, omega, quality)
+        return (
+            self.settings["score_weight"] * score_loss
+            + self.settings["offset_weight"] * offset_loss
+        )
+
+    def poses_in_omega(self, facts: dict, outputs: dict, training: bool = False):
+        """Omega of every person and the poses regressed from its cells.
+
+        Args:
+            facts: see the class.
+            outputs: of this model.
+            training: whether batch statistics are used and moved.
+
+        Returns:
+            What `CIRTargetLayer.locate` returns, and poses `[B, P, K, 2]` in cells.
+        """
+        map_hw = ops.shape(outputs["score_map"])[1:3]
+        omega = self.cir_target.locate(facts["keypoints"], facts["area"], map_hw)
+        poses = self.encoding(
+            outputs["keypoint_features"],
+            outputs["query_offsets"],
+            omega["cells"],
+            training=training,
+            mask=omega["owned"],
+        )
+        return omega, poses
+
+    def _score_divisor(self, omega_cells, score_map):
+        if self.settings["score_normaliser"] == "omega":
+            # At least one person's disc: a batch without people must not weigh its
+            # background as if Omega had a single cell.
+            disc = len(disc_offsets(self.settings["disc_radius"]))
+            return ops.maximum(omega_cells, float(disc))
+        batch, height, width, _ = ops.shape(score_map)
+        return replica_sum(ops.cast(batch * height * width, "float32"))
+
+    def _update_metrics(self, score_loss, offset_loss, score_map, omega, quality):
+        # A replica holds its share of a sum; Keras takes the mean over replicas.
+        replicas = replica_sum(ops.ones(()))
+        self.score_loss_tracker.update_state(score_loss * replicas)
+        self.offset_loss_tracker.update_state(offset_loss * replicas)
+        owned = omega["owned"]
+        self.oks_tracker.update_state(quality, sample_weight=owned)
+        scores = take_cells(score_map, omega["cells"])[..., 0]
+        self.correlation_tracker.update_state(scores, quality, sample_weight=owned)
+
+    def predict_step(self, *args):
+        """Drops the training features, which would fill the memory of `predict`."""
+        result = super().predict_step(*args)
+        outputs, *state = result if isinstance(result, tuple) else (result,)
+        outputs = {k: v for k, v in outputs.items() if k not in TRAINING_ONLY}
+        return (outputs, *state) if state else outputs
+
+    def get_config(self):
+        """Everything that builds this model again."""
+        settings = {**self.settings}
+        for key in ("mean", "std"):
+            settings[key] = [float(value) for value in settings[key]]
+        return {
+            **settings,
+            "skeleton": self.skeleton.to_dict(),
+            "dtype": self.dtype_policy.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The inverse of `get_config`."""
+        return cls(**config)

@@ -1,0 +1,1 @@
+"""Pure tensor functions on plain arguments, for every Keras backend."""

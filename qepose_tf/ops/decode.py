@@ -1,0 +1,109 @@
+"""From maps to people: local maxima, the best cells, pose suppression.
+
+Every shape is static, for TFLite: an image always has `count` rows, sorted by score,
+and a row without a person has score 0.
+"""
+
+from keras import ops
+
+
+def local_maxima(score_map, window: int = 5):
+    """Keeps the scores that are the greatest of their window; the others become 0.
+
+    Args:
+        score_map: `[B, H, W, 1]`.
+        window: odd side of the window in cells.
+
+    Returns:
+        `[B, H, W, 1]`.
+    """
+    greatest = ops.max_pool(score_map, window, strides=1, padding="same")
+    return ops.where(score_map >= greatest, score_map, ops.zeros_like(score_map))
+
+
+def top_cells(score_map, count: int):
+    """The cells of the highest scores.
+
+    Args:
+        score_map: `[B, H, W, 1]`.
+        count: how many cells.
+
+    Returns:
+        scores: `[B, count]`, descending, and
+        cells: `[B, count, 2]` int32 (x, y).
+    """
+    batch, height, width, _ = ops.shape(score_map)
+    scores, rows = ops.top_k(ops.reshape(score_map, [batch, height * width]), count)
+    rows = ops.cast(rows, "int32")
+    return scores, ops.stack([rows % width, rows // width], axis=-1)
+
+
+def same_person(poses, distance: float):
+    """Which poses describe the person of another: more than half their keypoints do.
+
+    Args:
+        poses: `[B, P, K, 2]`.
+        distance: two keypoints are one within this fraction of the box diagonal of
+            the pose in the row.
+
+    Returns:
+        `[B, P, P]` bool; row `i`, column `j`: pose `j` repeats pose `i`.
+    """
+    size = ops.max(poses, axis=2) - ops.min(poses, axis=2)  # [B, P, 2]
+    reach2 = distance**2 * ops.sum(ops.square(size), axis=-1)
+    gap = ops.expand_dims(poses, 2) - ops.expand_dims(poses, 1)  # [B, P, P, K, 2]
+    gap2 = ops.sum(ops.square(gap), axis=-1)
+    near = ops.cast(gap2 <= reach2[:, :, None, None], "float32")
+    return ops.sum(near, axis=-1) > poses.shape[2] / 2
+
+
+def pose_nms(poses, scores, distance: float = 0.05):
+    """Greedy suppression of poses that repeat a better one.
+
+    Greedy order is the fixed point of "kept if no kept better pose is the same
+    person"; each pass settles at least the next pose, so as many passes as poses
+    always suffice.
+
+    Args:
+        poses: `[B, P, K, 2]`, by descending score.
+        scores: `[B, P]`; a score of 0 is an empty row: neither kept nor counted.
+        distance: see `same_person`.
+
+    Returns:
+        `[B, P]` bool: the poses to keep.
+    """
+    count = poses.shape[1]
+    better = ops.triu(ops.ones([count, count], "float32"), k=1)
+    present = ops.cast(scores > 0, "float32")
+    repeats = ops.cast(same_person(poses, distance), "float32") * better
+
+    def settle(_, kept):
+        suppressed = ops.squeeze(ops.matmul(kept[:, None, :], repeats), 1) > 0
+        return ops.where(suppressed, 0.0, present)
+
+    return ops.fori_loop(0, count, settle, present) > 0
+
+
+def rank(scores, keep, *rows):
+    """Sorts kept rows to the front by score; the others' scores become 0.
+
+    Args:
+        scores: `[B, P]`.
+        keep: `[B, P]` bool.
+        *rows: tensors `[B, P, ...]` to put into the same order.
+
+    Returns:
+        The scores, then each of `rows`.
+    """
+    count = scores.shape[1]
+    scores, order = ops.top_k(ops.where(keep, scores, 0.0), count)
+    # One-hot rows times values: a gather with a batch axis is no built-in of every
+    # mobile runtime, and 30 x 30 costs nothing. Exact: each sum has one term.
+    select = ops.one_hot(order, count, dtype="float32")  # [B, P, P]
+    sorted_rows = []
+    for row in rows:
+        batch, _, *rest = ops.shape(row)
+        flat = ops.reshape(ops.cast(row, "float32"), [batch, count, -1])
+        moved = ops.reshape(ops.matmul(select, flat), [batch, count, *rest])
+        sorted_rows.append(ops.cast(moved, row.dtype))
+    return scores, *sorted_rows

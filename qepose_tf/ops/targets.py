@@ -1,0 +1,138 @@
+"""Where the training targets stand: centres, discs (Omega) and their owners."""
+
+import numpy as np
+from keras import ops
+
+from qepose_tf.ops.geometry import STRIDE
+
+
+def disc_offsets(radius: float) -> np.ndarray:
+    """Integer offsets closer to (0, 0) than `radius`: `[P, 2]` int32 (x, y).
+
+    The neighbourhood Omega of Eq. 2; 45 cells for the paper's radius of 4.
+    """
+    reach = int(np.ceil(radius))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    inside = x**2 + y**2 < radius**2
+    return np.stack([x[inside], y[inside]], axis=-1).astype(np.int32)
+
+
+def keypoints_inside(keypoints_px, map_hw):
+    """Keypoints in cells, unlabelled where they lie outside the crop.
+
+    Args:
+        keypoints_px: `[B, M, K, 3]` (x, y, v) in input pixels.
+        map_hw: height and width of the stride-4 map.
+
+    Returns:
+        `[B, M, K, 3]` (x, y, labelled 0 or 1) in cells.
+    """
+    keypoints_px = ops.cast(keypoints_px, "float32")
+    x, y, visibility = (keypoints_px[..., i] for i in range(3))
+    height = ops.cast(map_hw[0] * STRIDE, "float32")
+    width = ops.cast(map_hw[1] * STRIDE, "float32")
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    labelled = ops.cast((visibility > 0) & inside, "float32")
+    return ops.stack([x / STRIDE, y / STRIDE, labelled], axis=-1)
+
+
+def centres(keypoints_px, area, map_hw):
+    """The cell at the mean of each person's labelled keypoints inside the crop.
+
+    Args:
+        keypoints_px: `[B, M, K, 3]` (x, y, v) in input pixels.
+        area: `[B, M]` in input pixels squared; 0 marks padding.
+        map_hw: height and width of the stride-4 map.
+
+    Returns:
+        centres: `[B, M, 2]` int32 (x, y) cells, rounded half up, and
+        valid: `[B, M]` bool, whether the person has a centre at all.
+    """
+    keypoints = keypoints_inside(keypoints_px, map_hw)
+    labelled = keypoints[..., 2:]
+    count = ops.sum(labelled, axis=(-2, -1))
+    # An unlabelled keypoint may hold anything, NaN too, which 0 times would keep.
+    points = ops.where(labelled > 0, keypoints[..., :2], 0.0)
+    mean = ops.sum(points, axis=-2) / ops.maximum(count, 1.0)[..., None]
+    valid = (count > 0) & (ops.cast(area, "float32") > 0)
+    return ops.cast(ops.floor(mean + 0.5), "int32"), valid
+
+
+def disc_map(disc_centres, valid, map_hw, radius: float):
+    """1 in every cell closer than `radius` to a valid centre, else 0.
+
+    Args:
+        disc_centres: `[B, M, 2]` (x, y) cells.
+        valid: `[B, M]` bool.
+        map_hw: height and width of the map.
+        radius: in cells.
+
+    Returns:
+        `[B, H, W, 1]` float32.
+    """
+    disc_centres = ops.cast(disc_centres, "float32")
+    x = ops.cast(ops.arange(map_hw[1]), "float32")[None, None, None, :]
+    y = ops.cast(ops.arange(map_hw[0]), "float32")[None, None, :, None]
+    dx = x - disc_centres[..., 0][:, :, None, None]
+    dy = y - disc_centres[..., 1][:, :, None, None]
+    inside = (dx * dx + dy * dy < radius**2) & valid[:, :, None, None]
+    return ops.cast(ops.any(inside, axis=1), "float32")[..., None]
+
+
+def disc_cells(disc_centres, valid, area, map_hw, radius: float):
+    """The cells of every disc, and which of them the disc's person owns.
+
+    Where discs overlap the person of the smaller area owns the cell; of equal areas
+    the first.
+
+    Args:
+        disc_centres: `[B, M, 2]` int32 (x, y) cells.
+        valid: `[B, M]` bool.
+        area: `[B, M]`.
+        map_hw: height and width of the map.
+        radius: in cells.
+
+    Returns:
+        cells: `[B, M, P, 2]` int32 (x, y), clamped into the map, and
+        owned: `[B, M, P]` float32: 1 where person `m` owns the cell, 0 where another
+        does, where the cell lies outside the map or the person is invalid.
+    """
+    offsets = ops.convert_to_tensor(disc_offsets(radius))
+    cells = disc_centres[:, :, None, :] + offsets  # [B, M, P, 2]
+    x, y = cells[..., 0], cells[..., 1]
+    inside = (x >= 0) & (x < map_hw[1]) & (y >= 0) & (y < map_hw[0])
+    area = ops.cast(area, "float32")
+    people = ops.arange(ops.shape(area)[1])
+    smaller = area[:, None, :] < area[:, :, None]  # [B, M, other]
+    first = people[None, None, :] < people[None, :, None]
+    equal = area[:, None, :] == area[:, :, None]
+    beats = (smaller | (equal & first)) & valid[:, None, :]
+    away = ops.cast(
+        cells[:, :, :, None, :] - disc_centres[:, None, None, :, :], "float32"
+    )
+    covers = ops.sum(away * away, axis=-1) < radius**2  # [B, M, P, other]
+    taken = ops.any(covers & beats[:, :, None, :], axis=-1)
+    owned = inside & ~taken & valid[:, :, None]
+    limit = ops.convert_to_tensor([map_hw[1] - 1, map_hw[0] - 1])
+    return ops.clip(cells, 0, limit), ops.cast(owned, "float32")
+
+
+def scatter_to_map(values, cells, map_hw):
+    """Adds values into an empty map.
+
+    Args:
+        values: `[B, P]`.
+        cells: `[B, P, 2]` int32 (x, y) inside the map.
+        map_hw: height and width of the map.
+
+    Returns:
+        `[B, H, W, 1]`.
+    """
+    height, width = map_hw
+    batch = ops.shape(values)[0]
+    image = ops.arange(batch)[:, None] * (height * width)
+    rows = image + cells[..., 1] * width + cells[..., 0]
+    flat = ops.segment_sum(
+        ops.reshape(values, [-1]), ops.reshape(rows, [-1]), batch * height * width
+    )
+    return ops.reshape(flat, [batch, height, width, 1])
