@@ -1,0 +1,1 @@
+"""COCO annotations and synthetic scenes to tf.data pipelines of facts."""
