@@ -1,0 +1,273 @@
+"""COCO keypoint annotations: read, checked, and written back as results."""
+
+import dataclasses
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qepose_tf.data.annotations import People, read_annotations
+from qepose_tf.data.ignore import Region
+from qepose_tf.data.listing import existing_images, list_images
+from qepose_tf.data.problems import Problems
+from qepose_tf.skeleton import Skeleton
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageRecord:
+    """One image and who is in it.
+
+    Attributes:
+        image_id: As in the annotation file.
+        file: Path of the image.
+        width: In pixels.
+        height: In pixels.
+        keypoints: `[M, K, 3]` float32 (x, y, v); v = 0 is unlabelled.
+        area: `[M]` float32, pixels squared, positive.
+        boxes: `[M, 4]` float32 (x, y, width, height).
+        ignore: Regions of crowds and of people without a labelled keypoint.
+    """
+
+    image_id: int
+    file: Path
+    width: int
+    height: int
+    keypoints: np.ndarray
+    area: np.ndarray
+    boxes: np.ndarray
+    ignore: tuple[Region, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CocoDataset:
+    """A data set as `read_coco` found it; one record per image.
+
+    Attributes:
+        path: The annotation file.
+        images_dir: The folder that file names are relative to.
+        skeleton: What the K keypoints are.
+        records: In the file's order.
+        category_id: Of the people.
+    """
+
+    path: Path
+    images_dir: Path
+    skeleton: Skeleton
+    records: list[ImageRecord]
+    category_id: int
+
+
+def read_coco(
+    annotations: str | Path,
+    images_dir: str | Path,
+    skeleton: Skeleton,
+    *,
+    category: str | None = None,
+    limit: int | None = None,
+    strict: bool = False,
+    require_images: bool = True,
+) -> CocoDataset:
+    """Reads a COCO keypoint file.
+
+    What can be mended or left out (see the warnings) is counted and warned about, one
+    line per kind.
+
+    Args:
+        annotations: The JSON file.
+        images_dir: The folder that `file_name` is relative to.
+        skeleton: What the category's keypoints are expected to be.
+        category: Its name. None takes the only one that has keypoints.
+        limit: Read only so many images, the first of the file.
+        strict: Make every problem an error.
+        require_images: Leave out images whose file is missing.
+
+    Raises:
+        FileNotFoundError: There is no such annotation file.
+        OSError: The file cannot be read.
+        ValueError: The file is not COCO's form, has another number of keypoints than
+            the skeleton, or none of its images exists; with `strict` also any problem.
+    """
+    path = Path(annotations)
+    content = _read_json(path)
+    category_id = _category(path, content["categories"], category, skeleton)
+    problems = Problems(str(path), strict)
+    images, row_of_id = list_images(content["images"], limit, problems)
+    if require_images:
+        images, row_of_id = existing_images(
+            images, row_of_id, Path(images_dir), problems
+        )
+    # By their text, for an id may be anything.
+    listed = {str(image.get("id")) for image in content["images"]}
+    kept = _of_known_images(
+        content["annotations"], category_id, row_of_id, listed, problems
+    )
+    rows = np.array([row_of_id[a["image_id"]] for a in kept], np.int64)
+    hw = np.array([(i["height"], i["width"]) for i in images], np.int64).reshape(-1, 2)
+    people, regions = read_annotations(kept, rows, hw, skeleton.num_keypoints, problems)
+    if not len(people.image):
+        problems.add(1, "data set without any person that has a labelled keypoint")
+    problems.report()
+    records = _records(images, Path(images_dir), people, regions)
+    return CocoDataset(path, Path(images_dir), skeleton, records, category_id)
+
+
+def coco_results(
+    image_ids: Sequence[int],
+    poses: np.ndarray,
+    scores: np.ndarray,
+    keypoint_scores: np.ndarray,
+    category_id: int,
+) -> list[dict[str, Any]]:
+    """Poses in COCO's form of keypoint results, as pycocotools loads them.
+
+    Coordinates are rounded to 2 decimals, scores to 4.
+
+    Args:
+        image_ids: N ids, one per pose.
+        poses: `[N, K, 2]` (x, y) in original pixels.
+        scores: `[N]`.
+        keypoint_scores: `[N, K]`.
+        category_id: Of the people.
+
+    Raises:
+        ValueError: The shapes do not belong together, or a number is not finite.
+    """
+    count = len(image_ids)
+    poses = np.asarray(poses, np.float64)
+    keypoint_scores = np.asarray(keypoint_scores, np.float64)
+    scores = np.asarray(scores, np.float64)
+    if poses.ndim != 3 or poses.shape[::2] != (count, 2):
+        raise ValueError(f"expected poses [{count}, K, 2], got {list(poses.shape)}")
+    if scores.shape != (count,) or keypoint_scores.shape != poses.shape[:2]:
+        raise ValueError(
+            f"expected scores [{count}] and keypoint scores {list(poses.shape[:2])}, "
+            f"got {list(scores.shape)} and {list(keypoint_scores.shape)}"
+        )
+    flat = np.concatenate([poses.round(2), keypoint_scores.round(4)[..., None]], -1)
+    if not (np.isfinite(flat).all() and np.isfinite(scores).all()):
+        raise ValueError("expected finite poses and scores, got NaN or infinity")
+    return [
+        {
+            "image_id": int(image_id),
+            "category_id": int(category_id),
+            "keypoints": keypoints,
+            "score": score,
+        }
+        for image_id, keypoints, score in zip(
+            image_ids,
+            flat.reshape(count, 3 * poses.shape[1]).tolist(),
+            scores.round(4).tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such annotation file") from None
+    except OSError as error:
+        raise OSError(f"{path}: cannot read annotations, {error.strerror}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: expected a COCO JSON file, {error}") from None
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        raise ValueError(f"{path}: expected a COCO file, a JSON object, got a {kind}")
+    for key in ("images", "annotations", "categories"):
+        entries = content.get(key)
+        if not isinstance(entries, list):
+            raise ValueError(f"{path}: expected a COCO file with a list {key!r}")
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise ValueError(f"{path}: {key}: expected JSON objects only")
+    return content
+
+
+def _category(
+    path: Path, categories: list[dict[str, Any]], name: str | None, skeleton: Skeleton
+) -> int:
+    names = [entry.get("name") for entry in categories]
+    if name is None:
+        chosen = [entry for entry in categories if entry.get("keypoints")]
+        wanted = "one category with keypoints"
+    else:
+        chosen = [entry for entry in categories if entry.get("name") == name]
+        wanted = f"one category {name!r}"
+    if len(chosen) != 1 or not isinstance(chosen[0].get("id"), int):
+        raise ValueError(
+            f"{path}: expected {wanted} with a number as id, "
+            f"got {len(chosen)} among {names}"
+        )
+    keypoints = chosen[0].get("keypoints")
+    keypoints = keypoints if isinstance(keypoints, list) else []
+    if len(keypoints) != skeleton.num_keypoints:
+        raise ValueError(
+            f"{path}: category {chosen[0].get('name')!r} has {len(keypoints)} "
+            f"keypoints, skeleton {skeleton.name!r} has {skeleton.num_keypoints}"
+        )
+    for ours, theirs in zip(skeleton.keypoints, keypoints, strict=True):
+        if ours != theirs:
+            logger.warning(
+                "%s: keypoint names differ from skeleton %r: %r where %r is expected; "
+                "the order is taken to be the same",
+                *(path, skeleton.name, theirs, ours),
+            )
+            break
+    return chosen[0]["id"]
+
+
+def _of_known_images(
+    annotations: list[dict[str, Any]],
+    category_id: int,
+    row_of_id: dict[int, int],
+    listed: set[str],
+    problems: Problems,
+) -> list[dict[str, Any]]:
+    """The category's annotations of kept images; counts those of unlisted ones."""
+    kept, unknown = [], []
+    for annotation in annotations:
+        if annotation.get("category_id") != category_id:
+            continue
+        image_id = annotation.get("image_id")
+        if type(image_id) is int and image_id in row_of_id:
+            kept.append(annotation)
+        elif str(image_id) not in listed:
+            unknown.append(annotation)
+    problems.add(
+        len(unknown),
+        "annotations of images that are not listed; left out",
+        f"annotation {unknown[0].get('id')}, image {unknown[0].get('image_id')}"
+        if unknown
+        else None,
+    )
+    return kept
+
+
+def _records(
+    images: list[dict[str, Any]],
+    images_dir: Path,
+    people: People,
+    regions: dict[int, list[Region]],
+) -> list[ImageRecord]:
+    order = np.argsort(people.image, kind="stable")
+    ends = np.searchsorted(people.image[order], np.arange(len(images) + 1))
+    keypoints = people.keypoints[order]
+    area, boxes = people.area[order], people.boxes[order]
+    return [
+        ImageRecord(
+            image["id"],
+            images_dir / image["file_name"],
+            image["width"],
+            image["height"],
+            keypoints[ends[row] : ends[row + 1]],
+            area[ends[row] : ends[row + 1]],
+            boxes[ends[row] : ends[row + 1]],
+            tuple(regions.get(row, ())),
+        )
+        for row, image in enumerate(images)
+    ]

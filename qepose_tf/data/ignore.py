@@ -1,0 +1,72 @@
+"""Regions in which the score loss must not count, as masks."""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+Region = dict[str, Any] | list[list[float]]
+"""COCO's forms: an RLE, its counts compressed or not, or a list of polygons."""
+
+
+def box_region(box: np.ndarray) -> Region:
+    """The polygon of a box `[4]` (x, y, width, height)."""
+    x, y, width, height = (float(value) for value in box)
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
+
+
+def usable_region(segmentation: Any, height: int, width: int) -> bool:
+    """Whether a COCO `segmentation` can be drawn on an image of this size."""
+    if isinstance(segmentation, dict):
+        counts = segmentation.get("counts")
+        if list(segmentation.get("size") or ()) != [height, width]:
+            return False
+        if isinstance(counts, list):
+            whole = all(isinstance(count, int) and count >= 0 for count in counts)
+            return whole and sum(counts) == height * width
+        return isinstance(counts, str | bytes) and len(counts) > 0
+    if not isinstance(segmentation, list) or not segmentation:
+        return False
+    return all(_usable_polygon(polygon) for polygon in segmentation)
+
+
+def rasterise(
+    regions: list[Region], image_hw: tuple[int, int], mask_hw: tuple[int, int]
+) -> np.ndarray:
+    """Draws the union of regions on a mask of lower resolution.
+
+    Args:
+        regions: In pixels of the image.
+        image_hw: Height and width of the image.
+        mask_hw: Height and width of the mask.
+
+    Returns:
+        `[h, w]` uint8: 1 where at least half of the cell lies in a region.
+    """
+    if not regions:
+        return np.zeros(mask_hw, np.uint8)
+    height, width = image_hw
+    codes = []
+    for region in regions:
+        code = (
+            coco_mask.frPyObjects(region, height, width) if _plain(region) else region
+        )
+        codes.extend(code if isinstance(code, list) else [code])
+    union = coco_mask.decode(coco_mask.merge(codes)) * np.uint8(255)
+    small = Image.fromarray(union).resize(mask_hw[::-1], Image.Resampling.BOX)
+    return (np.asarray(small) >= 128).astype(np.uint8)
+
+
+def _plain(region: Region) -> bool:
+    """Polygons and uncompressed counts, which pycocotools encodes first."""
+    return isinstance(region, list) or isinstance(region["counts"], list)
+
+
+def _usable_polygon(polygon: Any) -> bool:
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        return False
+    try:
+        return bool(np.isfinite(np.asarray(polygon, np.float64)).all())
+    except (TypeError, ValueError):
+        return False

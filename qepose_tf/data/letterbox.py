@@ -1,0 +1,53 @@
+"""A whole image at the network's size: resized, normalised and padded."""
+
+import numpy as np
+
+from qepose_tf.data.images import resize_image
+from qepose_tf.ops.geometry import fit_short_side
+
+
+def letterbox(
+    image: np.ndarray,
+    short_side: int,
+    mean: np.ndarray,
+    std: np.ndarray,
+    multiple: int = 64,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Brings an image's short side to `short_side`, aspect ratio kept.
+
+    The content stands at the top left; the padding at the right and bottom is 0, the
+    mean colour.
+
+    Args:
+        image: `[H, W, 3]` uint8.
+        short_side: In pixels.
+        mean: `[3]`, of 0 to 255.
+        std: `[3]`, of 0 to 255.
+        multiple: Both padded sides are multiples of it.
+
+    Returns:
+        The padded image `[H', W', 3]` float32, normalised, and the scale `[2]` float32
+        (x, y): `original_points` undoes it.
+    """
+    height, width = image.shape[:2]
+    resized_hw, padded_hw = fit_short_side(height, width, short_side, multiple)
+    content = resize_image(image, *resized_hw)
+    padded = np.zeros((*padded_hw, 3), np.float32)
+    inside = padded[: resized_hw[0], : resized_hw[1]]
+    np.subtract(content, np.asarray(mean, np.float32), out=inside)
+    inside /= np.asarray(std, np.float32)
+    scale = np.array([resized_hw[1] / width, resized_hw[0] / height], np.float32)
+    return padded, scale
+
+
+def original_points(points: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Moves points from a letterboxed image back to the original.
+
+    Args:
+        points: `[..., 2]` (x, y) in pixels of the network's input.
+        scale: `[2]` of `letterbox`.
+
+    Returns:
+        `[..., 2]` in original pixels.
+    """
+    return (np.asarray(points, np.float32) + 0.5) / np.asarray(scale) - 0.5

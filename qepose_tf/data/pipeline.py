@@ -1,0 +1,279 @@
+"""COCO data sets as tf.data pipelines of facts; the model makes every target."""
+
+import logging
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from qepose_tf.data.augment import (
+    AugmentSettings,
+    random_crop,
+    warp_area,
+    warp_ignore,
+    warp_image,
+    warp_keypoints,
+)
+from qepose_tf.data.coco import CocoDataset
+from qepose_tf.data.colour import ColourJitter, colour_factors
+from qepose_tf.data.epochs import EpochOrder
+from qepose_tf.data.letterbox import letterbox
+from qepose_tf.data.loading import Cache, Example, ExampleLoader, read_record_image
+from qepose_tf.data.selection import select_people
+from qepose_tf.ops.geometry import STRIDE, fit_short_side
+
+logger = logging.getLogger(__name__)
+
+# A crop of scale 0.75 still has a source pixel for each of its own, and more.
+_KEPT_SHORT_SIDE = 1.5
+
+
+def train_dataset(
+    coco: CocoDataset,
+    *,
+    input_size: int,
+    batch_size: int,
+    mean: np.ndarray,
+    std: np.ndarray,
+    augment: AugmentSettings,
+    max_people: int,
+    min_area: float,
+    disc_radius: float,
+    seed: int,
+    cache: Cache = "none",
+    drop_remainder: bool = True,
+    strict: bool = False,
+    initial_epoch: int = 0,
+) -> tf.data.Dataset:
+    """One epoch of augmented batches; each pass over it is the next epoch.
+
+    Every pass draws another order and other augmentations, all from `seed`, the number
+    of the pass and the image's row: a second data set of the same seed repeats them.
+
+    Args:
+        coco: The data set; an image without people is all background.
+        input_size: S, a multiple of 4.
+        batch_size: B.
+        mean: `[3]`, of 0 to 255.
+        std: `[3]`, of 0 to 255.
+        augment: How far images are moved and recoloured.
+        max_people: M; of more people the largest are kept, the discs of the others
+            are ignored.
+        min_area: Of smaller people (in original pixels squared) the disc is ignored.
+        disc_radius: Of a person's disc, in cells.
+        seed: 0 or more.
+        cache: "memory", "none" or a folder (see `ExampleLoader`).
+        drop_remainder: Leave out the last, smaller batch.
+        strict: Make an unreadable image an error (TensorFlow's own, while iterating).
+        initial_epoch: The number of the first pass, to go on with an earlier run.
+
+    Returns:
+        Batches of `(images, facts)`: images `[B, S, S, 3]` float32 normalised, padding
+        0; facts "keypoints" `[B, M, K, 3]` (x, y, v) in pixels of the crop, "area"
+        `[B, M]` in the same pixels squared, 0 = no person, and "ignore"
+        `[B, S/4, S/4, 1]`, 1 = ignored.
+
+    Raises:
+        ValueError: An argument is out of range, or the data set too small for a batch.
+        OSError: The cache's folder cannot be written.
+    """
+    count = len(coco.records)
+    _check_sizes(coco, input_size, batch_size if drop_remainder else 1)
+    if seed < 0 or max_people < 1:
+        raise ValueError(
+            f"expected seed >= 0 and max_people >= 1, got {seed} and {max_people}"
+        )
+    _warn_of_crowded_images(coco, max_people, min_area)
+    loader = ExampleLoader(
+        coco, math.ceil(_KEPT_SHORT_SIDE * input_size), cache, strict
+    )
+    order = EpochOrder(count, seed, initial_epoch)
+    jitter = ColourJitter() if augment.recolours else None
+
+    def augmented(epoch_and_row: tf.Tensor) -> dict[str, tf.Tensor]:
+        epoch, row = tf.unstack(epoch_and_row)
+        fold_in = tf.random.experimental.stateless_fold_in
+        return _augmented_example(
+            _load(loader, row, coco.skeleton.num_keypoints),
+            fold_in(fold_in(tf.constant([seed, 0], tf.int64), epoch), row),
+            augment=augment,
+            flip_permutation=coco.skeleton.flip_permutation,
+            input_size=input_size,
+            max_people=max_people,
+            min_area=min_area,
+            disc_radius=disc_radius,
+        )
+
+    def normalised(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, Any]]:
+        pixels, covered, colour = (
+            batch.pop(k) for k in ("pixels", "covered", "colour")
+        )
+        if jitter is not None:
+            pixels = jitter(pixels, colour)
+        # Padding is the mean colour, whatever the jitter made of it.
+        return _normalise(pixels, mean, std) * covered, batch
+
+    # Rows are shuffled, not images: a data set of any size is shuffled as a whole.
+    dataset = tf.data.Dataset.range(1).map(
+        lambda _: tf.ensure_shape(tf.numpy_function(order, [], tf.int64), [count, 2])
+    )
+    dataset = dataset.unbatch().apply(tf.data.experimental.assert_cardinality(count))
+    dataset = dataset.map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    dataset = dataset.map(normalised, num_parallel_calls=tf.data.AUTOTUNE)
+    return _deterministic(dataset.prefetch(tf.data.AUTOTUNE))
+
+
+def eval_dataset(
+    coco: CocoDataset,
+    *,
+    input_size: int,
+    batch_size: int,
+    mean: np.ndarray,
+    std: np.ndarray,
+    multiple: int = 64,
+    strict: bool = False,
+) -> tf.data.Dataset:
+    """Whole images, letterboxed, in batches of one padded shape.
+
+    A point goes back to the original by `letterbox.original_points`. An image that
+    cannot be read is left out with a warning.
+
+    Args:
+        coco: The data set.
+        input_size: Short side in pixels.
+        batch_size: B; the last batch of each shape is smaller.
+        mean: `[3]`, of 0 to 255.
+        std: `[3]`, of 0 to 255.
+        multiple: Both padded sides are multiples of it.
+        strict: Make an unreadable image an error (TensorFlow's own, while iterating).
+
+    Returns:
+        Batches of "image" `[B, H, W, 3]` float32 normalised, "image_id" `[B]` int64 and
+        "scale" `[B, 2]` float32 (x, y).
+    """
+    shapes = [
+        fit_short_side(record.height, record.width, input_size, multiple)[1]
+        for record in coco.records
+    ]
+    order = sorted(range(len(shapes)), key=lambda row: (shapes[row], row))
+    skipped: list[int] = []
+
+    def read(row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        record = coco.records[int(row)]
+        try:
+            image = read_record_image(record)
+        except (OSError, ValueError) as error:
+            if strict:
+                raise
+            skipped.append(record.image_id)
+            logger.warning(
+                "%s; it gets no poses (%d left out so far)", error, len(skipped)
+            )
+            return np.zeros((0, 0, 3), np.float32), np.ones(2, np.float32)
+        return letterbox(image, input_size, mean, std, multiple)
+
+    def load(row: tf.Tensor) -> dict[str, tf.Tensor]:
+        image, scale = tf.numpy_function(read, [row], [tf.float32, tf.float32])
+        return {
+            "image": tf.ensure_shape(image, [None, None, 3]),
+            "image_id": tf.gather(image_ids, row),
+            "scale": tf.ensure_shape(scale, [2]),
+        }
+
+    def shape_key(example: dict[str, tf.Tensor]) -> tf.Tensor:
+        height, width = tf.unstack(tf.shape(example["image"], tf.int64)[:2])
+        return height * 2**31 + width
+
+    image_ids = tf.constant([record.image_id for record in coco.records], tf.int64)
+    dataset = tf.data.Dataset.from_tensor_slices(np.array(order, np.int64))
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.filter(lambda example: tf.size(example["image"]) > 0)
+    dataset = dataset.group_by_window(
+        shape_key, lambda _, window: window.batch(batch_size), window_size=batch_size
+    )
+    return _deterministic(dataset.prefetch(tf.data.AUTOTUNE))
+
+
+def _normalise(images: tf.Tensor, mean: np.ndarray, std: np.ndarray) -> tf.Tensor:
+    """`(images - mean) / std`; 6 times faster by rows than as a broadcast over 3."""
+    width = images.shape[-2]
+    rows = tf.reshape(images, [-1, 3 * width])
+    rows = rows - np.tile(np.asarray(mean, np.float32), width)
+    rows = rows * np.tile(1 / np.asarray(std, np.float32), width)
+    return tf.reshape(rows, tf.shape(images))
+
+
+def _load(loader: ExampleLoader, row: tf.Tensor, num_keypoints: int) -> Example:
+    tensors = tf.numpy_function(
+        loader, [row], [tf.uint8, tf.uint8, tf.float32, tf.float32, tf.float32]
+    )
+    shapes = ([None, None, 3], [None, None], [None, num_keypoints, 3], [None], [None])
+    return Example(*map(tf.ensure_shape, tensors, shapes))
+
+
+def _augmented_example(
+    example: Example,
+    seed: tf.Tensor,
+    *,
+    augment: AugmentSettings,
+    flip_permutation: tuple[int, ...],
+    input_size: int,
+    max_people: int,
+    min_area: float,
+    disc_radius: float,
+) -> dict[str, tf.Tensor]:
+    crop_seed, colour_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    hw = tf.shape(example.image)[:2]
+    crop = random_crop(crop_seed, hw, input_size, augment)
+    pixels, covered = warp_image(example.image, crop, input_size)
+    keypoints, area, discs = select_people(
+        warp_keypoints(example.keypoints, crop, flip_permutation),
+        warp_area(example.area, crop),
+        example.original_area >= min_area,
+        max_people,
+        input_size // STRIDE,
+        disc_radius,
+    )
+    ignore = warp_ignore(example.ignore, hw, crop, input_size)
+    return {
+        "pixels": pixels,
+        "covered": covered,
+        "colour": colour_factors(colour_seed, augment),
+        "keypoints": keypoints,
+        "area": area,
+        "ignore": tf.maximum(ignore, discs),
+    }
+
+
+def _check_sizes(coco: CocoDataset, input_size: int, at_least: int) -> None:
+    if input_size < STRIDE or input_size % STRIDE:
+        raise ValueError(f"expected an input_size divisible by 4, got {input_size}")
+    if len(coco.records) < max(at_least, 1):
+        raise ValueError(
+            f"{coco.path}: expected images for a batch of {at_least}, "
+            f"got {len(coco.records)}"
+        )
+
+
+def _warn_of_crowded_images(
+    coco: CocoDataset, max_people: int, min_area: float
+) -> None:
+    people = np.array([(record.area >= min_area).sum() for record in coco.records])
+    beyond = np.maximum(people - max_people, 0)
+    if beyond.any():
+        logger.warning(
+            "%s: %d images show more than %d people; the smaller %d are ignored",
+            *(coco.path, (beyond > 0).sum(), max_people, beyond.sum()),
+        )
+
+
+def _deterministic(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    # There are no files to shard by, and TensorFlow would warn of it.
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    return dataset.with_options(options)
