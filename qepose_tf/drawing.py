@@ -1,0 +1,178 @@
+"""Poses drawn on images: limbs and joints, left and right told apart by colour."""
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from qepose_tf.skeleton import Skeleton
+
+Colour = tuple[int, int, int]
+
+# Blue, orange and green-yellow stay apart for colour-blind eyes too.
+LEFT: Colour = (40, 150, 255)
+RIGHT: Colour = (255, 120, 20)
+MIDDLE: Colour = (225, 235, 70)
+_OUTLINE: Colour = (15, 15, 15)
+# Without flip pairs there's no left and right: then each person has a colour.
+_PEOPLE: tuple[Colour, ...] = (
+    *((40, 150, 255), (255, 120, 20), (90, 220, 90), (240, 80, 180)),
+    *((225, 235, 70), (120, 230, 230), (190, 120, 255), (255, 90, 90)),
+)
+# Enlarging more than this costs memory and shows no difference.
+_MAX_PAINTED_SIDE = 4096
+
+
+def draw_poses(
+    image: np.ndarray,
+    poses: np.ndarray,
+    scores: np.ndarray,
+    skeleton: Skeleton,
+    *,
+    min_score: float = 0.2,
+    keypoint_visible: np.ndarray | None = None,
+    label: bool = False,
+) -> np.ndarray:
+    """Draws people over an image, the best one on top.
+
+    The first of each flip pair and the limbs between such keypoints are blue, the
+    second ones orange, what joins both sides or lies in the middle yellow. A skeleton
+    without flip pairs gives each person a colour.
+
+    Args:
+        image: [H, W, 3] uint8.
+        poses: [P, K, 2] (x, y) in pixels.
+        scores: [P].
+        skeleton: names K keypoints, their pairs and limbs.
+        min_score: people that score less aren't drawn.
+        keypoint_visible: [P, K]; keypoints where it's false or 0 are left out, and so
+            are keypoints that aren't finite.
+        label: writes the score beside each person.
+
+    Returns:
+        A new image [H, W, 3] uint8; pixels away from people are unchanged.
+
+    Raises:
+        ValueError: if the arrays don't fit together.
+    """
+    image, poses = np.asarray(image), np.asarray(poses, np.float64)
+    scores = np.asarray(scores)
+    visible = np.isfinite(poses).all(axis=-1)
+    _check(image, poses, scores, skeleton)
+    if keypoint_visible is not None:
+        keypoint_visible = np.asarray(keypoint_visible)
+        if keypoint_visible.shape != visible.shape:
+            raise ValueError(
+                f"keypoint_visible: expected shape {visible.shape}, "
+                f"got {keypoint_visible.shape}"
+            )
+        visible &= keypoint_visible > 0
+    height, width = image.shape[:2]
+    zoom = min(max(_MAX_PAINTED_SIDE // max(height, width), 1), 4)
+    # Nearest enlarging and box averaging give an untouched pixel its own value back.
+    large = Image.fromarray(image).resize(
+        (width * zoom, height * zoom), Image.Resampling.NEAREST
+    )
+    paint = ImageDraw.Draw(large)
+    for person in np.argsort(scores, kind="stable"):
+        shown = visible[person]
+        if not scores[person] >= min_score or not shown.any():
+            continue
+        # Far outside is as good as outside, and Pillow can't draw to infinity.
+        limit = 4.0 * max(height, width)
+        points = np.where(shown[:, None], poses[person], 0.0).clip(-limit, limit)
+        radius = _joint_radius(points[shown], height, width) * zoom
+        points = (points + 0.5) * zoom - 0.5
+        _draw_person(paint, points, shown, skeleton, radius, int(person))
+        if label:
+            _draw_label(paint, points[shown], float(scores[person]), radius)
+    return np.array(large.reduce(zoom))
+
+
+def _check(
+    image: np.ndarray, poses: np.ndarray, scores: np.ndarray, skeleton: Skeleton
+) -> None:
+    if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
+        raise ValueError(
+            f"image: expected [H, W, 3] uint8, got {list(image.shape)} {image.dtype}"
+        )
+    expected = (len(scores), skeleton.num_keypoints, 2)
+    if poses.shape != expected:
+        raise ValueError(
+            f"poses: expected {expected} for {len(scores)} scores and the skeleton "
+            f"{skeleton.name}, got {poses.shape}"
+        )
+
+
+def _joint_radius(points: np.ndarray, height: int, width: int) -> float:
+    """Picks a joint's radius in pixels: thin on small people and small images."""
+    person = np.linalg.norm(np.ptp(points, axis=0))
+    largest = 1.0 + 0.006 * max(height, width)
+    if len(points) == 1:  # one keypoint has no extent to go by
+        return 1.0 + 0.5 * (largest - 1.0)
+    return float(np.clip(0.016 * person, 1.0, largest))
+
+
+def _colours(skeleton: Skeleton, person: int) -> list[Colour]:
+    if not skeleton.flip_pairs:
+        return [_PEOPLE[person % len(_PEOPLE)]] * skeleton.num_keypoints
+    sides = {left: LEFT for left, _ in skeleton.flip_pairs}
+    sides |= {right: RIGHT for _, right in skeleton.flip_pairs}
+    return [sides.get(name, MIDDLE) for name in skeleton.keypoints]
+
+
+def _draw_person(
+    paint: ImageDraw.ImageDraw,
+    points: np.ndarray,
+    shown: np.ndarray,
+    skeleton: Skeleton,
+    radius: float,
+    person: int,
+) -> None:
+    colours = _colours(skeleton, person)
+    rim = max(0.45 * radius, 1.0)
+    limbs = [(a, b) for a, b in skeleton.limb_indices if shown[a] and shown[b]]
+    joints = np.flatnonzero(shown)
+    # A dark rim under everything keeps the colours apart from any background.
+    for first, last in limbs:
+        _draw_limb(paint, points[[first, last]], 0.6 * radius + rim, _OUTLINE)
+    for joint in joints:
+        _draw_disc(paint, points[joint], radius + rim, _OUTLINE)
+    for first, last in limbs:
+        same = colours[first] == colours[last]
+        colour = colours[first] if same else MIDDLE
+        _draw_limb(paint, points[[first, last]], 0.6 * radius, colour)
+    for joint in joints:
+        _draw_disc(paint, points[joint], radius, colours[joint])
+
+
+def _draw_limb(
+    paint: ImageDraw.ImageDraw, ends: np.ndarray, radius: float, colour: Colour
+) -> None:
+    along = ends[1] - ends[0]
+    length = np.linalg.norm(along)
+    if length == 0:
+        return
+    across = np.array([-along[1], along[0]]) * (radius / length)
+    corners = (ends[0] + across, ends[1] + across, ends[1] - across, ends[0] - across)
+    # Pillow's polygons have integers at the pixels' corners, not their centres.
+    paint.polygon([tuple(corner + 0.5) for corner in corners], fill=colour)
+
+
+def _draw_disc(
+    paint: ImageDraw.ImageDraw, centre: np.ndarray, radius: float, colour: Colour
+) -> None:
+    paint.ellipse([*(centre - radius), *(centre + radius)], fill=colour)
+
+
+def _draw_label(
+    paint: ImageDraw.ImageDraw, points: np.ndarray, score: float, radius: float
+) -> None:
+    size = max(5.0 * radius, 12.0)
+    x, y = points.min(axis=0) - (0.0, 1.6 * size)
+    paint.text(
+        (max(x, 0.0), max(y, 0.0)),
+        f"{score:.2f}",
+        fill=(255, 255, 255),
+        font_size=size,
+        stroke_width=max(int(size / 8), 1),
+        stroke_fill=_OUTLINE,
+    )

@@ -1,0 +1,44 @@
+"""Output files: refused early where impossible, else there completely or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def writable_folder(path: str | Path) -> Path:
+    """Makes a folder, parents included, and tries whether files can stand in it.
+
+    Called before long work, so that a wrong path costs a second and not a run.
+
+    Raises:
+        OSError: The folder cannot be made or written.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"{path}: expected a writable folder, {os.strerror(error.errno or 0)}"
+        ) from None
+    return path
+
+
+def write_file(path: str | Path, content: str | bytes) -> None:
+    """Writes beside the target and renames, so that no half-written file stays.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    path = Path(path)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide it from others
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
