@@ -75,6 +75,7 @@ class SyntheticConfig(_Section):
     image_size: Count = 192
     min_people: Natural = 1
     max_people: Count = 4
+    min_height: float = Field(0.35, ge=0.1, le=0.95)
     seed: Natural = 0
     folder: Path = Path("runs/data")
 

@@ -45,6 +45,7 @@ def train_dataset(
     drop_remainder: bool = True,
     strict: bool = False,
     initial_epoch: int = 0,
+    fixed_people: bool = False,
 ) -> tf.data.Dataset:
     """One epoch of augmented batches; each pass over it is the next epoch.
 
@@ -67,6 +68,8 @@ def train_dataset(
         drop_remainder: Leave out the last, smaller batch.
         strict: Make an unreadable image an error (TensorFlow's own, while iterating).
         initial_epoch: The number of the first pass, to go on with an earlier run.
+        fixed_people: Pad every batch to `max_people`, for TPUs, instead of to its own
+            largest number of people.
 
     Returns:
         Batches of `(images, facts)`: images `[B, S, S, 3]` float32 normalised, padding
@@ -91,6 +94,8 @@ def train_dataset(
     order = EpochOrder(count, seed, initial_epoch)
     jitter = ColourJitter() if augment.recolours else None
 
+    # No Python branch depends on a tensor; looking for one takes half of the tracing.
+    @tf.autograph.experimental.do_not_convert
     def augmented(epoch_and_row: tf.Tensor) -> dict[str, tf.Tensor]:
         epoch, row = tf.unstack(epoch_and_row)
         fold_in = tf.random.experimental.stateless_fold_in
@@ -111,6 +116,12 @@ def train_dataset(
         )
         if jitter is not None:
             pixels = jitter(pixels, colour)
+        if not fixed_people:
+            # The work of the encoding grows with M, and most images show few people.
+            shown = tf.reduce_max(tf.reduce_sum(tf.cast(batch["area"] > 0, "int32"), 1))
+            people = tf.maximum(shown, 1)
+            for key in ("keypoints", "area"):
+                batch[key] = batch[key][:, :people]
         # Padding is the mean colour, whatever the jitter made of it.
         return _normalise(pixels, mean, std) * covered, batch
 

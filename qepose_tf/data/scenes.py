@@ -16,6 +16,8 @@ from qepose_tf.data.scenery import (
 )
 from qepose_tf.skeleton import COCO
 
+MIN_HEIGHT = 0.35  # of the smallest standing person, as a share of the picture
+
 _MIN_VISIBLE_KEYPOINTS = 4
 _MIN_VISIBLE_SHARE = 0.006  # of the picture's pixels, that a kept person must show
 _MOST_PEOPLE = 40  # a crowd that still leaves everybody a chance to be seen
@@ -56,7 +58,11 @@ class _Placed:
 
 
 def random_scene(
-    image_size: int, min_people: int, max_people: int, seed: tuple[int, ...]
+    image_size: int,
+    min_people: int,
+    max_people: int,
+    seed: tuple[int, ...],
+    min_height: float = MIN_HEIGHT,
 ) -> Scene:
     """Draws the scene that `seed` stands for; equal seeds give equal scenes.
 
@@ -70,7 +76,7 @@ def random_scene(
     rng = np.random.default_rng(seed)
     count = int(rng.integers(min_people, max_people + 1))
     for _ in range(_MAX_ATTEMPTS):
-        scene, hidden = _attempt(image_size, count, rng)
+        scene, hidden = _attempt(image_size, count, min_height, rng)
         if not hidden:
             return scene
         # Somebody can hardly be seen: unlabelled people would teach a falsehood, so
@@ -83,8 +89,10 @@ def random_scene(
     )
 
 
-def _attempt(size: int, count: int, rng: np.random.Generator) -> tuple[Scene, bool]:
-    placed = _place_people(size, count, rng)
+def _attempt(
+    size: int, count: int, min_height: float, rng: np.random.Generator
+) -> tuple[Scene, bool]:
+    placed = _place_people(size, count, min_height, rng)
     canvas = Canvas(random_background(rng), (size, size))
     paint_clutter(canvas, rng)
     for index, person in enumerate(placed):
@@ -107,10 +115,12 @@ def _attempt(size: int, count: int, rng: np.random.Generator) -> tuple[Scene, bo
     return Scene(degrade(canvas.picture(), rng), people), hidden
 
 
-def _place_people(size: int, count: int, rng: np.random.Generator) -> list[_Placed]:
+def _place_people(
+    size: int, count: int, min_height: float, rng: np.random.Generator
+) -> list[_Placed]:
     """Chooses bodies, sizes and places; the larger ones stand in front."""
-    tallest = max(0.95 - 0.08 * max(count - 1, 0), 0.5)
-    heights = np.sort(rng.uniform(0.35, tallest, count)) * size
+    tallest = max(0.95 - 0.08 * max(count - 1, 0), 0.5, min_height)
+    heights = np.sort(rng.uniform(min_height, tallest, count)) * size
     taken: list[np.ndarray] = []
     placed = []
     for height in heights:

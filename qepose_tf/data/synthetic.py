@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from qepose_tf.data.scenes import Person, random_scene
+from qepose_tf.data.scenes import MIN_HEIGHT, Person, random_scene
 from qepose_tf.skeleton import COCO
 
 # Raise it when the same parameters no longer give the same pictures.
@@ -35,10 +35,12 @@ def write_scenes(
     *,
     min_people: int = 1,
     max_people: int = 4,
+    min_height: float = MIN_HEIGHT,
     seed: int = 0,
 ) -> tuple[Path, Path]:
     """Writes scenes with all 17 COCO keypoints, or reuses those already there.
 
+    `min_height` is that of the smallest standing person, as a share of the picture.
     The folder appears only when it is whole. A folder of scenes made with other
     parameters is replaced; any other folder that isn't empty is left alone.
 
@@ -50,6 +52,8 @@ def write_scenes(
         OSError: if the folder can't be written.
     """
     _check(num_scenes, image_size, min_people, max_people, seed)
+    if not 0.1 <= min_height <= 0.95:
+        raise ValueError(f"min_height: expected 0.1 to 0.95, got {min_height}")
     folder = Path(folder)
     manifest = {
         "version": _VERSION,
@@ -57,6 +61,7 @@ def write_scenes(
         "image_size": image_size,
         "min_people": min_people,
         "max_people": max_people,
+        "min_height": min_height,
         "seed": seed,
     }
     paths = folder / _ANNOTATIONS, folder / _IMAGES
@@ -92,7 +97,7 @@ def _check(num_scenes: int, image_size: int, low: int, high: int, seed: int) -> 
         raise ValueError(f"seed: expected 0 or more, got {seed}")
 
 
-def _holds(folder: Path, manifest: dict[str, int]) -> bool:
+def _holds(folder: Path, manifest: dict[str, float]) -> bool:
     """Tells whether `folder` holds these scenes.
 
     Raises:
@@ -119,7 +124,7 @@ def _remove_scenes(folder: Path) -> None:
         folder.rmdir()  # an empty folder; it fails if somebody filled it meanwhile
 
 
-def _write_dataset(folder: Path, manifest: dict[str, int]) -> None:
+def _write_dataset(folder: Path, manifest: dict[str, float]) -> None:
     (folder / _IMAGES).mkdir()
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -129,6 +134,7 @@ def _write_dataset(folder: Path, manifest: dict[str, int]) -> None:
             manifest["min_people"],
             manifest["max_people"],
             (manifest["seed"], index),
+            manifest["min_height"],
         )
         name, image_id = f"{index + 1:06d}.jpg", index + 1
         path = folder / _IMAGES / name

@@ -3,16 +3,41 @@
 import keras
 from keras import ops
 
+from qepose_tf.ops.normalisation import fused_batch_norm
 from qepose_tf.ops.replicas import replica_sum
 
 EPSILON = 1e-5
 
 
 def batch_norm(name: str, momentum: float, synchronized: bool):
-    """BatchNormalization with HRNet's epsilon; the same everywhere in the model."""
-    return keras.layers.BatchNormalization(
+    """Batch normalisation with HRNet's epsilon; the same everywhere in the model."""
+    return MapNorm(
         momentum=momentum, epsilon=EPSILON, synchronized=synchronized, name=name
     )
+
+
+@keras.saving.register_keras_serializable("qepose_tf")
+class MapNorm(keras.layers.BatchNormalization):
+    """Keras' BatchNormalization that trains with the fused kernel where it can.
+
+    The numbers are the same. Statistics shared between replicas, frozen layers and
+    other backends than TensorFlow take Keras' own way.
+    """
+
+    def call(self, inputs, training=None):
+        """Normalised `[B, H, W, C]`."""
+        fused = None
+        if training and self.trainable and not self.synchronized:
+            fused = fused_batch_norm(inputs, self.gamma, self.beta, self.epsilon)
+        if fused is None:
+            return super().call(inputs, training=training)
+        outputs, mean, variance = fused
+        for moving, value in (
+            (self.moving_mean, mean),
+            (self.moving_variance, variance),
+        ):
+            moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
+        return outputs
 
 
 @keras.saving.register_keras_serializable("qepose_tf")
@@ -28,7 +53,8 @@ class CellNorm(keras.layers.Layer):
         synchronized: whether the statistics are taken over all replicas.
         **kwargs: of `keras.layers.Layer`.
 
-    Call with `[B, P, C]` and optionally `mask` `[B, P]`, 1 for cells that count.
+    Call with `[B, P, C]` and optionally `counted` `[B, P]`, 1 for cells that
+    count in the statistics, 0 for the others.
     """
 
     def __init__(self, momentum: float = 0.9, synchronized: bool = False, **kwargs):
@@ -54,22 +80,22 @@ class CellNorm(keras.layers.Layer):
         self.moving_mean = weight("moving_mean", "zeros", False)
         self.moving_variance = weight("moving_variance", "ones", False)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs, training=None, counted=None):
         """Normalised `[B, P, C]`."""
         values = ops.cast(inputs, "float32")
         if training:
-            mean, variance = self._update(values, mask)
+            mean, variance = self._update(values, counted)
         else:
             mean, variance = self.moving_mean, self.moving_variance
         scale = self.gamma * ops.rsqrt(variance + EPSILON)
         outputs = values * scale + (self.beta - mean * scale)
         return ops.cast(outputs, self.compute_dtype)
 
-    def _update(self, values, mask):
+    def _update(self, values, counted):
         """Moments of the counted cells, after they moved the moving statistics."""
-        if mask is None:
-            mask = ops.ones_like(values[..., 0])
-        weight = ops.cast(mask, "float32")[..., None]
+        if counted is None:
+            counted = ops.ones_like(values[..., 0])
+        weight = ops.cast(counted, "float32")[..., None]
         count = self._total(ops.sum(weight))
         divisor = ops.maximum(count, 1.0)
         mean = self._total(ops.sum(weight * values, axis=(0, 1))) / divisor

@@ -108,8 +108,8 @@ class KeypointQueryEncoding(keras.layers.Layer):
 
     Call with `keypoint_features` `[B, H, W, K, C]`, `query_offsets`
     `[B, H, W, K, 2]` and `cells` `[B, P, 2]` int32 (x, y); where `cells` is None, all
-    cells in row-major order. `mask` `[B, P]`, if given, is 1 for the cells that count
-    in the batch statistics. Returns poses `[B, P, K, 2]` float32 in cells.
+    cells in row-major order. `counted` `[B, P]`, if given, is 1 for the cells that
+    count in the batch statistics. Returns poses `[B, P, K, 2]` float32 in cells.
     """
 
     def __init__(
@@ -119,11 +119,14 @@ class KeypointQueryEncoding(keras.layers.Layer):
         synchronized: bool = False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Autocast would round the displacements to the features' type.
+        super().__init__(autocast=False, **kwargs)
         self.semantic_points = semantic_points
         self.momentum = momentum
         self.synchronized = synchronized
-        self.norm = CellNorm(momentum, synchronized, name="norm")
+        self.norm = CellNorm(
+            momentum, synchronized, dtype=self.dtype_policy, name="norm"
+        )
         self.offset = _offset_layer("offset")
         if semantic_points:
             # The points start on a circle of one cell around the query: on one spot
@@ -150,7 +153,7 @@ class KeypointQueryEncoding(keras.layers.Layer):
             self.semantic_offset.build(at_cells)
 
     def call(
-        self, keypoint_features, query_offsets, cells=None, training=None, mask=None
+        self, keypoint_features, query_offsets, cells=None, training=None, counted=None
     ):
         """Poses `[B, P, K, 2]` in cells."""
         batch, height, width, keypoints, channels = ops.shape(keypoint_features)
@@ -167,12 +170,12 @@ class KeypointQueryEncoding(keras.layers.Layer):
         features = self.aggregate(sample_per_keypoint(keypoint_features, points))
         count = ops.shape(features)[1]
         flat = ops.reshape(features, [batch, count, keypoints * channels])
-        flat = ops.relu(self.norm(flat, training=training, mask=mask))
+        flat = ops.relu(self.norm(flat, training=training, counted=counted))
         features = ops.reshape(flat, [batch, count, keypoints, channels])
         return queries + self.offset(features)
 
     def compute_output_spec(
-        self, keypoint_features, query_offsets, cells=None, training=None, mask=None
+        self, keypoint_features, query_offsets, cells=None, training=None, counted=None
     ):
         """Poses are float32 whatever the features are."""
         batch, height, width, keypoints, _ = keypoint_features.shape

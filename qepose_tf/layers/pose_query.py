@@ -33,7 +33,8 @@ class PoseQueryEncoding(keras.layers.Layer):
         synchronized: bool = False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Autocast would round the displacements to the features' type.
+        super().__init__(autocast=False, **kwargs)
         self.units = units
         self.momentum = momentum
         self.synchronized = synchronized
@@ -60,7 +61,9 @@ class PoseQueryEncoding(keras.layers.Layer):
         """The score map `[B, H, W, 1]`."""
         batch, height, width, channels = ops.shape(instance_features)
         keypoints = query_offsets.shape[-2]
-        kernel = ops.reshape(self.kernel, [keypoints, channels, self.units])
+        instance_features = ops.cast(instance_features, self.compute_dtype)
+        kernel = ops.cast(self.kernel, self.compute_dtype)
+        kernel = ops.reshape(kernel, [keypoints, channels, self.units])
         kernel = ops.reshape(ops.transpose(kernel, [1, 0, 2]), [channels, -1])
         projected = ops.matmul(instance_features, kernel)
         projected = ops.reshape(

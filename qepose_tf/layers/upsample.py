@@ -22,6 +22,8 @@ class Upsample(keras.layers.Layer):
         super().__init__(**kwargs)
         self.factor = factor
         self.interpolation = interpolation
+        # XLA has no gradient of TensorFlow's resize.
+        self.supports_jit = keras.backend.backend() != "tensorflow"
 
     def call(self, inputs):
         """`[B, H, W, C]` to `[B, factor * H, factor * W, C]`."""

@@ -236,7 +236,7 @@ class PoseEstimator(keras.Model):
             outputs["query_offsets"],
             omega["cells"],
             training=training,
-            mask=omega["owned"],
+            counted=omega["owned"],
         )
         return omega, poses
 

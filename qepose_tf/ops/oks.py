@@ -26,7 +26,8 @@ def oks(poses, keypoints, area, sigmas):
     falloff2 = ops.square(2.0 * ops.convert_to_tensor(sigmas, "float32"))
     # A padded person has area 0: the division must stay finite, also its gradient.
     scale = 2.0 * ops.expand_dims(ops.where(area > 0, area, 1.0), -1) * falloff2
-    similarity = ops.exp(-distance2 / scale) * labelled
+    # An unlabelled keypoint may hold anything, NaN too, which 0 times would keep.
+    similarity = ops.where(labelled > 0, ops.exp(-distance2 / scale), 0.0)
     count = ops.sum(labelled, axis=-1)
     mean = ops.sum(similarity, axis=-1) / ops.maximum(count, 1.0)
     return ops.where(area > 0, mean, 0.0)

@@ -38,8 +38,8 @@ def corners(points, height, width):
     """
     last_x = ops.cast(width - 1, "float32")
     last_y = ops.cast(height - 1, "float32")
-    x = ops.clip(points[..., 0], 0.0, last_x)
-    y = ops.clip(points[..., 1], 0.0, last_y)
+    x, y = ops.unstack(points, axis=-1)
+    x, y = ops.clip(x, 0.0, last_x), ops.clip(y, 0.0, last_y)
     left, top = ops.floor(x), ops.floor(y)
     right_weight, bottom_weight = x - left, y - top
     # The cast of a NaN is any integer, so integers are clamped, too: a broken
