@@ -33,7 +33,7 @@ lint: .venv/installed ## ruff: lint and format
 	$(BIN)/ruff format --check .
 
 overfit-coco: .venv/installed ## 45 real images, then their AP and that of 39 others
-	$(BIN)/qepose train configs/coco_overfit.yaml
+	$(BIN)/qepose train configs/coco_overfit.yaml --overwrite
 	$(BIN)/qepose evaluate runs/coco_overfit/best.keras --min-area 1024 \
 	  --annotations $(COCO)/annotations/person_keypoints_train2017.json \
 	  --images $(COCO)/images/train2017 --json runs/coco_overfit/train_images.json
