@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 Region = dict[str, Any] | list[list[float]]
 """COCO's forms: an RLE, its counts compressed or not, or a list of polygons."""
@@ -46,6 +45,9 @@ def rasterise(
     """
     if not regions:
         return np.zeros(mask_hw, np.uint8)
+    # Imported late: prediction reads this package's data modules without needing it.
+    from pycocotools import mask as coco_mask
+
     height, width = image_hw
     codes = []
     for region in regions:

@@ -1,6 +1,7 @@
 """Reading model files; nothing in a file is executed."""
 
 import json
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -28,9 +29,13 @@ def load_model(path: str | Path) -> PoseEstimator:
         raise FileNotFoundError(f"{path}: expected a .keras model file, found none")
     _check_class(path)
     try:
-        # safe_mode refuses files that bring code along.
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+        with warnings.catch_warnings():
+            # Keras only warns of a layer whose weights it does not find, and leaves
+            # them random.
+            warnings.simplefilter("error", UserWarning)
+            # safe_mode refuses files that bring code along.
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError, UserWarning) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ValueError(
             f"{path}: expected a model file of this version of qepose_tf, but it does "
