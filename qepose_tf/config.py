@@ -71,7 +71,7 @@ class SyntheticConfig(_Section):
     """Drawn scenes, written once to `folder` as COCO-format datasets."""
 
     train_scenes: Count = 2000
-    val_scenes: Count = 200
+    val_scenes: Natural = 200  # 0: the training scenes are the validation scenes
     image_size: Count = 192
     min_people: Natural = 1
     max_people: Count = 4

@@ -21,9 +21,8 @@ Detector = Callable[[np.ndarray], Detections]
 
 POSE_TOLERANCE_PX = 0.5
 SCORE_TOLERANCE = 0.01
-UNMATCHED_TOLERANCE = (
-    0.1  # of the people found: a tie or a threshold may fall otherwise
-)
+# Of the people found: a tie or a threshold may fall otherwise.
+UNMATCHED_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
