@@ -1,0 +1,1 @@
+"""Strategy, schedule, callbacks and the training run."""
