@@ -9,10 +9,14 @@ from qepose_tf.ops.replicas import replica_sum
 EPSILON = 1e-5
 
 
-def batch_norm(name: str, momentum: float, synchronized: bool):
+def batch_norm(name: str, momentum: float, synchronized: bool, dtype=None):
     """Batch normalisation with HRNet's epsilon; the same everywhere in the model."""
     return MapNorm(
-        momentum=momentum, epsilon=EPSILON, synchronized=synchronized, name=name
+        momentum=momentum,
+        epsilon=EPSILON,
+        synchronized=synchronized,
+        dtype=dtype,
+        name=name,
     )
 
 

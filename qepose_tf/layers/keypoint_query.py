@@ -53,7 +53,7 @@ class KeypointQuery(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="representation",
         )
-        self.norm = batch_norm("norm", momentum, synchronized)
+        self.norm = batch_norm("norm", momentum, synchronized, self.dtype_policy)
         self.offset = _offset_layer("offset")
 
     def build(self, input_shape):

@@ -84,5 +84,5 @@ class PoseDecoder(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Rebuilds the encoding first."""
-        encoding = keras.saving.deserialize_keras_object(config.pop("encoding"))
-        return cls(encoding, **config)
+        encoding = keras.saving.deserialize_keras_object(config["encoding"])
+        return cls(**{**config, "encoding": encoding})

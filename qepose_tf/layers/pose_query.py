@@ -38,7 +38,7 @@ class PoseQueryEncoding(keras.layers.Layer):
         self.units = units
         self.momentum = momentum
         self.synchronized = synchronized
-        self.norm = batch_norm("norm", momentum, synchronized)
+        self.norm = batch_norm("norm", momentum, synchronized, self.dtype_policy)
         self.score = keras.layers.Dense(
             1,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),

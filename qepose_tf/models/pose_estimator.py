@@ -24,6 +24,13 @@ STRIDE_32 = 32
 TRAINING_ONLY = ("keypoint_features", "query_offsets")
 
 
+def _rgb(name: str, values) -> np.ndarray:
+    array = np.asarray(values, np.float32)
+    if array.shape != (3,) or not np.isfinite(array).all():
+        raise ValueError(f"expected {name} to be three numbers, got {values!r}")
+    return array
+
+
 @keras.saving.register_keras_serializable("qepose_tf")
 class PoseEstimator(keras.Model):
     """Quality-aware multi-person pose regression.
@@ -161,8 +168,8 @@ class PoseEstimator(keras.Model):
         self.settings = settings
         self.skeleton = skeleton
         self.input_size = input_size
-        self.mean = np.asarray(mean, np.float32)
-        self.std = np.asarray(std, np.float32)
+        self.mean = _rgb("mean", mean)
+        self.std = _rgb("std", std)
         self.body = body
         self.encoding = encoding
         self.cir_target = CIRTargetLayer(
@@ -255,7 +262,11 @@ class PoseEstimator(keras.Model):
         self.score_loss_tracker.update_state(score_loss * replicas)
         self.offset_loss_tracker.update_state(offset_loss * replicas)
         owned = omega["owned"]
-        self.oks_tracker.update_state(quality, sample_weight=owned)
+        # Flat: Keras would take the mean of each image's row first, which has no length
+        # where nobody is, and another length in every batch.
+        self.oks_tracker.update_state(
+            ops.reshape(quality, [-1]), sample_weight=ops.reshape(owned, [-1])
+        )
         scores = take_cells(score_map, omega["cells"])[..., 0]
         self.correlation_tracker.update_state(scores, quality, sample_weight=owned)
 

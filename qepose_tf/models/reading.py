@@ -3,11 +3,27 @@
 import json
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import keras
 
 from qepose_tf.models.pose_estimator import PoseEstimator
+
+REGISTERED_NAME = keras.saving.get_registered_name(PoseEstimator)
+# What zipfile, json, h5py and Keras raise over files that are not what they expect.
+UNREADABLE = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    UserWarning,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def load_model(path: str | Path) -> PoseEstimator:
@@ -35,8 +51,10 @@ def load_model(path: str | Path) -> PoseEstimator:
             warnings.simplefilter("error", UserWarning)
             # safe_mode refuses files that bring code along.
             return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, UserWarning) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    except UNREADABLE as error:
+        # Keras puts what went wrong at the end of a page about configurations.
+        text = str(error).rpartition("Exception encountered: ")[2]
+        reason = next(iter(text.strip().splitlines()), type(error).__name__)
         raise ValueError(
             f"{path}: expected a model file of this version of qepose_tf, but it does "
             f"not load: {reason}"
@@ -47,10 +65,11 @@ def _check_class(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))
-            name = config["class_name"]
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, OSError) as error:
+            name, registered_name = config["class_name"], config["registered_name"]
+    except UNREADABLE as error:
         raise ValueError(
             f"{path}: expected a .keras model file, but it cannot be read as one"
         ) from error
-    if name != PoseEstimator.__name__:
+    # Keras looks a class up by its registered name first, whatever else is written.
+    if registered_name != REGISTERED_NAME:
         raise ValueError(f"{path}: expected a PoseEstimator, got a {name}")
