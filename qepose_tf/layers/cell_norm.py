@@ -106,8 +106,8 @@ class CellNorm(keras.layers.Layer):
         spread = weight * ops.square(values - mean)
         variance = self._total(ops.sum(spread, axis=(0, 1))) / divisor
         some = count > 0
-        mean = ops.where(some, mean, self.moving_mean)
-        variance = ops.where(some, variance, self.moving_variance)
+        mean = ops.where(some, mean, self.moving_mean.value)
+        variance = ops.where(some, variance, self.moving_variance.value)
         for moving, value in (
             (self.moving_mean, mean),
             (self.moving_variance, variance),

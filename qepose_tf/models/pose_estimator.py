@@ -111,6 +111,7 @@ class PoseEstimator(keras.Model):
             raise ValueError(
                 f"expected score_normaliser omega or cells, got {score_normaliser!r}"
             )
+        mean, std = _rgb("mean", mean), _rgb("std", std)
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
         # Layers
@@ -168,8 +169,8 @@ class PoseEstimator(keras.Model):
         self.settings = settings
         self.skeleton = skeleton
         self.input_size = input_size
-        self.mean = _rgb("mean", mean)
-        self.std = _rgb("std", std)
+        self.mean = mean
+        self.std = std
         self.body = body
         self.encoding = encoding
         self.cir_target = CIRTargetLayer(

@@ -1,0 +1,1 @@
+"""Layers: serialisation, modes of execution, gradients, and what they compute."""

@@ -1,0 +1,1 @@
+"""The body, the whole model, its files and its figures."""

@@ -1,0 +1,1 @@
+"""Pure functions against numbers worked by hand and slow numpy twins."""
