@@ -47,11 +47,11 @@ install: .venv/installed ## .venv with the package and all it needs
 # resolves these packages in half the time.
 .venv/installed: setup.cfg pyproject.toml
 	@echo "installing into .venv, which takes some minutes"
-	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(PIP) install --upgrade pip
-	$(PIP) install --editable '.[train,dev]'
-	touch $@
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@$(PIP) install --upgrade pip
+	@$(PIP) install --editable '.[train,dev]'
+	@touch $@
 
 .venv/installed-jax: .venv/installed
-	$(PIP) install --editable '.[train,dev,jax]'
-	touch $@
+	@$(PIP) install --editable '.[train,dev,jax]'
+	@touch $@

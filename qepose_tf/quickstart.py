@@ -123,7 +123,7 @@ def _main() -> None:
         f"\nCOCO AP        {summary['ap']:.3f}  (AP50 {summary['ap50']:.3f}) on "
         f"{summary['scenes']} scenes never trained on\n"
         f"score and OKS  {correlation:.3f}  rank correlation\n"
-        f"exports        within {difference:.4f} px of the Keras model's poses"
+        f"exports        within {difference:.1g} px of the Keras model's poses"
     )
     for name in ("model", *EXPORTS, "picture"):
         print(f"{name:<13}  {summary[name]}")
