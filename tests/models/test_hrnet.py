@@ -52,6 +52,27 @@ def test_convolutions_of_stride_two_pad_both_sides(bodies, variant):
         assert layer.padding == "valid" and layer.kernel_size == (3, 3)
 
 
+def test_new_branches_come_from_the_last_one(w32):
+    for stage, modules, last in ((2, 1, 1), (3, 4, 2)):
+        pad = w32.body.get_layer(f"transition{stage}_{last + 1}_0_0_pad")
+        source = f"stage{stage}_{modules - 1}_fuse_layers_{last}_relu"
+        assert pad.input._keras_history.operation.name == source
+
+
+def test_branches_are_fused_at_their_own_stride(w32):
+    """The stride-4 branch takes those below enlarged by 2, 4 and 8, nearest cell."""
+    for source, factor in ((1, 2), (2, 4), (3, 8)):
+        enlarge = w32.body.get_layer(f"stage4_2_fuse_layers_0_{source}_up")
+        assert (enlarge.factor, enlarge.interpolation) == (factor, "nearest")
+    added = w32.body.get_layer("stage4_2_fuse_layers_3_add").input
+    assert [part._keras_history.operation.name for part in added] == [
+        "stage4_2_fuse_layers_3_0_2_1",
+        "stage4_2_fuse_layers_3_1_1_1",
+        "stage4_2_fuse_layers_3_2_0_1",
+        "stage4_2_branches_3_3_relu",
+    ]
+
+
 def test_a_lit_pixel_through_the_first_convolution(bodies):
     """Output (i, j) is the 3x3 around input (2i, 2j): the centre of the kernel."""
     body = bodies["tiny"]
