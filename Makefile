@@ -12,6 +12,7 @@ COCO := ../shared/coco
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .PHONY: help install quickstart test test-fast test-jax lint overfit-coco
+.PHONY: ablation ablation-check
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -40,6 +41,12 @@ overfit-coco: .venv/installed ## 45 real images, then their AP and that of 39 ot
 	$(BIN)/qepose evaluate runs/coco_overfit/best.keras \
 	  --annotations $(COCO)/annotations/person_keypoints_val2017.json \
 	  --images $(COCO)/images/val2017 --json runs/coco_overfit/val_images.json
+
+ablation: .venv/installed ## the paper's rows on drawn scenes (2 hours, resumable)
+	$(BIN)/python -m qepose_tf.ablation
+
+ablation-check: .venv/installed ## every row at W32: build, train a step, save, export
+	$(BIN)/python -m qepose_tf.ablation --check
 
 install: .venv/installed ## .venv with the package and all it needs
 

@@ -36,10 +36,16 @@ class ModelConfig(_Section):
     """Arguments of `PoseEstimator`."""
 
     backbone: Literal["tiny", "w18", "w32", "w48"] = "w32"
+    backbone_weights: Path | None = None  # training starts from them
     input_size: Annotated[int, Field(strict=True, ge=64, multiple_of=64)] = 512
     keypoint_channels: Count = 20
     instance_channels: Count = 64
     semantic_points: Natural = 9
+    keypoint_query_encoding: Flag = True
+    pose_query: Literal[
+        "queries", "keypoints", "semantic_points", "automatic", "none"
+    ] = "queries"
+    quality_branch: Flag = False
     synchronized_batch_norm: Flag = False
     batch_norm_momentum: Fraction = 0.9
     max_detections: Count = 30
@@ -51,9 +57,12 @@ class LossConfig(_Section):
     """Weights and switches of Eq. 3 and Eq. 6."""
 
     disc_radius: Positive = 4.0
+    instance_label: Literal["cir", "gaussian", "discrete"] = "cir"
+    gaussian_sigma: Positive | None = None
     background_weight: NonNegative = 0.1
     score_weight: NonNegative = 1.0
     offset_weight: NonNegative = 1.0
+    quality_weight: NonNegative = 1.0
     offset_beta: Positive = 1 / 9
     area_weighted: Flag = True
     score_normaliser: Literal["omega", "cells"] = "omega"

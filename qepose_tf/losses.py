@@ -1,6 +1,6 @@
-"""The two losses: of the score map (Eq. 3) and of the displacements (Eq. 6).
+"""The losses: of the score map (Eq. 3), the displacements (Eq. 6) and the quality.
 
-Both return a sum; the caller divides by a count that is taken over the whole batch,
+Each returns a sum; the caller divides by a count that is taken over the whole batch,
 on however many devices it lies.
 """
 
@@ -19,6 +19,21 @@ def score_loss_sum(predicted, target, weight):
         A float32 scalar.
     """
     error = ops.cast(predicted, "float32") - ops.stop_gradient(target)
+    return ops.sum(weight * ops.square(error))
+
+
+def quality_loss_sum(predicted, quality, weight):
+    """Squared error of the additional quality branch in Omega (Table 3), summed.
+
+    Args:
+        predicted: `[B, P]`, the branch at Omega's cells.
+        quality: `[B, P]`, the OKS of the poses regressed there.
+        weight: `[B, P]`, 1 where a cell counts.
+
+    Returns:
+        A float32 scalar.
+    """
+    error = ops.cast(predicted, "float32") - ops.stop_gradient(quality)
     return ops.sum(weight * ops.square(error))
 
 

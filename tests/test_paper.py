@@ -166,17 +166,15 @@ def test_equation_6_over_poses():
 
 def test_equation_7_instance_features_at_the_queries():
     # From c = (1, 1), queries at c + (0.5, 0) = (1.5, 1) and c + (1, 1.5) = (2, 2.5).
-    # R_I = x + 10 y there: 11.5 and 27. R'_I = 0.1 * 11.5 + 0.2 * 27 = 6.55 from the
-    # two concatenated, and the score is 2 * 6.55 - 1 = 12.1.
+    # R_I = x + 10 y there: 11.5 and 27. The 1x1 convolution of the two concatenated,
+    # with 0.1 and 0.2: 0.1 * 11.5 + 0.2 * 27 = 6.55.
     layer = PoseQueryEncoding(1)
     layer.build((1, 4, 5, 1), (1, 4, 5, 2, 2))
     pass_through(layer.norm)
     layer.kernel.assign([[0.1], [0.2]])
-    layer.score.kernel.assign([[2.0]])
-    layer.score.bias.assign([-1.0])
     offsets = np.zeros((1, 4, 5, 2, 2), "float32")
     offsets[0, 1, 1] = [[0.5, 0], [1, 1.5]]
-    scores = ops.convert_to_numpy(layer(ramp(4, 5), offsets))
-    assert scores[0, 1, 1, 0] == pytest.approx(12.1, abs=1e-4)
-    # The cell (3, 2) without displacement reads 23 twice: 2 * 0.3 * 23 - 1 = 12.8.
-    assert scores[0, 2, 3, 0] == pytest.approx(12.8, abs=1e-4)
+    encoded = ops.convert_to_numpy(layer(ramp(4, 5), offsets))
+    assert encoded[0, 1, 1, 0] == pytest.approx(6.55, abs=1e-4)
+    # The cell (3, 2) without displacement reads 23 twice: 0.3 * 23 = 6.9.
+    assert encoded[0, 2, 3, 0] == pytest.approx(6.9, abs=1e-4)

@@ -24,7 +24,7 @@ ROWS = (
     ("prediction_files",),
     ("training",),
     ("terminal",),
-    ("cli", "quickstart"),
+    ("cli", "quickstart", "ablation"),
 )
 ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
 PLAIN_ARGUMENTS = ("ops", "losses", "layers", "models", "data")

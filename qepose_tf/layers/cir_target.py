@@ -1,15 +1,19 @@
 """The Consistent Instance Representation: the score map's target (Eq. 2)."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from qepose_tf.ops.oks import oks
 from qepose_tf.ops.targets import (
     centres,
     disc_cells,
+    disc_offsets,
     keypoints_inside,
     scatter_to_map,
 )
+
+LABELS = ("cir", "gaussian", "discrete")
 
 
 @keras.saving.register_keras_serializable("qepose_tf")
@@ -23,6 +27,11 @@ class CIRTargetLayer(keras.layers.Layer):
         sigmas: falloff of each keypoint, K numbers.
         radius: of the disc Omega in cells.
         background_weight: weight of the score loss outside Omega (Eq. 3).
+        label: what the score of a cell in Omega is taught: `cir`, the OKS of the pose
+            predicted there; or the labels that Table 3 compares with it, `gaussian`,
+            which falls with the distance from the centre, and `discrete`, 1.
+        gaussian_sigma: of the Gaussian label in cells; half the radius by default,
+            which lets it fall to 0.14 at Omega's rim.
         **kwargs: of `keras.layers.Layer`.
     """
 
@@ -31,12 +40,18 @@ class CIRTargetLayer(keras.layers.Layer):
         sigmas,
         radius: float = 4.0,
         background_weight: float = 0.1,
+        label: str = "cir",
+        gaussian_sigma: float | None = None,
         **kwargs,
     ):
         super().__init__(**{"trainable": False, **kwargs, "dtype": "float32"})
+        if label not in LABELS:
+            raise ValueError(f"expected a label of {LABELS}, got {label!r}")
         self.sigmas = tuple(float(sigma) for sigma in sigmas)
         self.radius = radius
         self.background_weight = background_weight
+        self.label = label
+        self.gaussian_sigma = gaussian_sigma
 
     def locate(self, keypoints_px, area, map_hw) -> dict:
         """Omega of every person.
@@ -77,17 +92,30 @@ class CIRTargetLayer(keras.layers.Layer):
             ignore: `[B, H, W, 1]`, 1 where the score loss must not look.
 
         Returns:
-            `target` `[B, H, W, 1]`: OKS in Omega, 0 elsewhere, without gradient;
+            `target` `[B, H, W, 1]`: the label in Omega, 0 elsewhere, no gradient;
             `weight` `[B, H, W, 1]`: 1 in Omega, `background_weight` outside, 0 where
             ignored; and `quality` `[B, P]`, the OKS at each cell.
         """
         quality = oks(poses, omega["keypoints"], omega["area"], self.sigmas)
         quality = ops.stop_gradient(quality) * omega["owned"]
         map_hw = ops.shape(ignore)[1:3]
-        target = scatter_to_map(quality, omega["cells"], map_hw)
+        labels = self._labels(quality, omega["owned"])
+        target = scatter_to_map(labels, omega["cells"], map_hw)
         inside = scatter_to_map(omega["owned"], omega["cells"], map_hw)
         weight = ops.where(inside > 0, 1.0, self.background_weight)
         return target, weight * (1.0 - ops.cast(ignore, "float32")), quality
+
+    def _labels(self, quality, owned):
+        """What each cell is taught, `[B, P]`; 0 where it does not count."""
+        if self.label == "cir":
+            return quality
+        if self.label == "discrete":
+            return owned
+        offsets = disc_offsets(self.radius)
+        sigma = self.gaussian_sigma or self.radius / 2
+        kernel = np.exp(-(offsets**2).sum(-1) / (2.0 * sigma**2)).astype(np.float32)
+        discs = ops.reshape(owned, [ops.shape(owned)[0], -1, len(kernel)])
+        return ops.reshape(discs * kernel, ops.shape(owned))
 
     def get_config(self):
         """All arguments."""
@@ -96,4 +124,6 @@ class CIRTargetLayer(keras.layers.Layer):
             "sigmas": list(self.sigmas),
             "radius": self.radius,
             "background_weight": self.background_weight,
+            "label": self.label,
+            "gaussian_sigma": self.gaussian_sigma,
         }

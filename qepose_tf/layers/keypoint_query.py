@@ -164,15 +164,31 @@ class KeypointQueryEncoding(keras.layers.Layer):
         queries = ops.cast(cells, "float32")[:, :, None, :] + hop  # [B, P, K, 2]
         points = queries[:, :, :, None, :]
         if self.semantic_points:
-            around = self.semantic_offset(here)
-            shape = ops.shape(hop)[:2] + (keypoints, self.semantic_points, 2)
-            points = points + ops.reshape(around, shape)  # [B, P, K, N, 2]
+            points = points + self._around_query(here)  # [B, P, K, N, 2]
         features = self.aggregate(sample_per_keypoint(keypoint_features, points))
         count = ops.shape(features)[1]
         flat = ops.reshape(features, [batch, count, keypoints * channels])
         flat = ops.relu(self.norm(flat, training=training, counted=counted))
         features = ops.reshape(flat, [batch, count, keypoints, channels])
         return queries + self.offset(features)
+
+    def _around_query(self, features):
+        """From query to semantic points: `[..., K, C]` to `[..., K, N, 2]`."""
+        around = self.semantic_offset(features)
+        shape = ops.shape(around)[:-1] + (self.semantic_points, 2)
+        return ops.reshape(around, shape)
+
+    def semantic_point_offsets(self, keypoint_features, query_offsets):
+        """From every cell to its semantic points, `[B, H, W, K, N, 2]` in cells."""
+        batch, height, width, keypoints, _ = ops.shape(query_offsets)
+        around = self._around_query(keypoint_features)
+        # Rows of at most five axes: TFLite slices and adds no more.
+        rows = [batch, height * width, keypoints]
+        around = ops.reshape(around, [*rows, self.semantic_points, 2])
+        around = around + ops.reshape(query_offsets, [*rows, 1, 2])
+        return ops.reshape(
+            around, [batch, height, width, keypoints, self.semantic_points, 2]
+        )
 
     def compute_output_spec(
         self, keypoint_features, query_offsets, cells=None, training=None, counted=None

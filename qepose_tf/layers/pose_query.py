@@ -1,4 +1,4 @@
-"""Pose Query Encoding: the score of a cell, read where its pose is looked for."""
+"""Pose Query Encoding: what a cell's score is read from, found at its pose."""
 
 import keras
 from keras import ops
@@ -10,11 +10,14 @@ from qepose_tf.ops.sampling import sample_and_sum_keypoints
 
 @keras.saving.register_keras_serializable("qepose_tf")
 class PoseQueryEncoding(keras.layers.Layer):
-    """Scores every cell by the instance features at its K queries (Eq. 7).
+    """Encodes every cell by the instance features at its K queries (Eq. 7).
 
     "Sample K vectors, concatenate, convolve 1x1" equals "convolve with each
     keypoint's part of the kernel, sample, add up", since sampling is linear. The
     second form moves `units` instead of the instance feature's channels.
+
+    A keypoint may have several points; their vectors are added up before the
+    convolution (row SP of Table 6).
 
     Args:
         units: channels of the encoded instance feature `R'_I`.
@@ -23,7 +26,8 @@ class PoseQueryEncoding(keras.layers.Layer):
         **kwargs: of `keras.layers.Layer`.
 
     Call with the instance feature `[B, H, W, C]` and `query_offsets`
-    `[B, H, W, K, 2]`; returns the score map `[B, H, W, 1]` float32, linear.
+    `[B, H, W, K, 2]` or `[B, H, W, K, N, 2]` float32, from cell to points, in cells;
+    returns `[B, H, W, units]`, normalised and rectified.
     """
 
     def __init__(
@@ -39,28 +43,21 @@ class PoseQueryEncoding(keras.layers.Layer):
         self.momentum = momentum
         self.synchronized = synchronized
         self.norm = batch_norm("norm", momentum, synchronized, self.dtype_policy)
-        self.score = keras.layers.Dense(
-            1,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-            dtype="float32",
-            name="score",
-        )
 
     def build(self, instance_features_shape, query_offsets_shape):
         """Makes the kernel `[K * C, units]` of the 1x1 convolution."""
-        channels, keypoints = instance_features_shape[-1], query_offsets_shape[-2]
+        channels, keypoints = instance_features_shape[-1], query_offsets_shape[3]
         self.kernel = self.add_weight(
             shape=(keypoints * channels, self.units),
             initializer="he_normal",
             name="kernel",
         )
         self.norm.build((*instance_features_shape[:-1], self.units))
-        self.score.build((*instance_features_shape[:-1], self.units))
 
     def call(self, instance_features, query_offsets, training=None):
-        """The score map `[B, H, W, 1]`."""
+        """The encoded feature `[B, H, W, units]`."""
         batch, height, width, channels = ops.shape(instance_features)
-        keypoints = query_offsets.shape[-2]
+        keypoints, *points = query_offsets.shape[3:-1]
         instance_features = ops.cast(instance_features, self.compute_dtype)
         kernel = ops.cast(self.kernel, self.compute_dtype)
         kernel = ops.reshape(kernel, [keypoints, channels, self.units])
@@ -70,16 +67,17 @@ class PoseQueryEncoding(keras.layers.Layer):
             projected, [batch, height, width, keypoints, self.units]
         )
         cells = ops.cast(cell_centres(height, width), "float32")
-        offsets = ops.reshape(query_offsets, [batch, height * width, keypoints, 2])
-        queries = cells[None, :, None, :] + offsets
+        shape = [batch, height * width, keypoints, *points, 2]
+        cells = ops.reshape(cells, [1, height * width, *[1] * len(shape[2:-1]), 2])
+        queries = cells + ops.reshape(query_offsets, shape)
         encoded = sample_and_sum_keypoints(projected, queries)
         encoded = ops.reshape(encoded, [batch, height, width, self.units])
-        encoded = ops.relu(self.norm(encoded, training=training))
-        return self.score(encoded)
+        return ops.relu(self.norm(encoded, training=training))
 
     def compute_output_spec(self, instance_features, query_offsets, training=None):
-        """Scores are float32 whatever the features are."""
-        return keras.KerasTensor((*instance_features.shape[:-1], 1), "float32")
+        """As many cells, `units` channels."""
+        shape = (*instance_features.shape[:-1], self.units)
+        return keras.KerasTensor(shape, self.compute_dtype)
 
     def get_config(self):
         """All arguments."""

@@ -5,12 +5,11 @@ import numpy as np
 from keras import layers, ops
 
 from qepose_tf.layers.cir_target import CIRTargetLayer
-from qepose_tf.layers.keypoint_query import KeypointQuery, KeypointQueryEncoding
 from qepose_tf.layers.pose_decoder import PoseDecoder
-from qepose_tf.layers.pose_query import PoseQueryEncoding
 from qepose_tf.layers.upsample import Upsample
-from qepose_tf.losses import offset_loss_sum, score_loss_sum
-from qepose_tf.models.hrnet import VARIANTS, Builder, hrnet
+from qepose_tf.losses import offset_loss_sum, quality_loss_sum, score_loss_sum
+from qepose_tf.models import head
+from qepose_tf.models.hrnet import VARIANTS, hrnet
 from qepose_tf.models.metrics import Correlation
 from qepose_tf.ops.replicas import replica_sum
 from qepose_tf.ops.sampling import take_cells
@@ -56,15 +55,24 @@ class PoseEstimator(keras.Model):
         keypoint_channels: of each keypoint's representation.
         instance_channels: of the instance feature.
         semantic_points: N of the keypoint query encoding.
+        keypoint_query_encoding: False regresses keypoints in one hop (Table 2).
+        pose_query: where a cell's score is read, a key of `head.POSE_QUERIES`
+            (Table 6; `none` is Table 2's model without PQE).
+        quality_branch: estimate the quality beside the score and rank by the product
+            (Table 3); adds the output `quality_map` `[B, H/4, W/4, 1]`.
         synchronized_batch_norm: share batch statistics between replicas.
         batch_norm_momentum: of the moving statistics.
         max_detections: rows of poses per image.
         score_threshold: lower scores become empty rows.
         nms_distance: of the pose suppression.
         disc_radius: of Omega in cells.
+        instance_label: what the score map is taught in Omega: `cir`, `gaussian` or
+            `discrete` (Table 3), see `CIRTargetLayer`.
+        gaussian_sigma: of the Gaussian label in cells.
         background_weight: of the score loss outside Omega (Eq. 3).
         score_weight: of the score loss.
         offset_weight: of the displacement loss.
+        quality_weight: of the quality branch's loss.
         offset_beta: of its smooth L1, in cells.
         area_weighted: weigh displacements by 1 / sqrt(area in cells).
         score_normaliser: `omega` divides the score loss by the number of cells in
@@ -83,15 +91,21 @@ class PoseEstimator(keras.Model):
         keypoint_channels: int = 20,
         instance_channels: int = 64,
         semantic_points: int = 9,
+        keypoint_query_encoding: bool = True,
+        pose_query: str = "queries",
+        quality_branch: bool = False,
         synchronized_batch_norm: bool = False,
         batch_norm_momentum: float = 0.9,
         max_detections: int = 30,
         score_threshold: float = 0.01,
         nms_distance: float = 0.05,
         disc_radius: float = 4.0,
+        instance_label: str = "cir",
+        gaussian_sigma: float | None = None,
         background_weight: float = 0.1,
         score_weight: float = 1.0,
         offset_weight: float = 1.0,
+        quality_weight: float = 1.0,
         offset_beta: float = 1.0 / 9.0,
         area_weighted: bool = True,
         score_normaliser: str = "omega",
@@ -111,6 +125,7 @@ class PoseEstimator(keras.Model):
             raise ValueError(
                 f"expected score_normaliser omega or cells, got {score_normaliser!r}"
             )
+        head.check_head(semantic_points, keypoint_query_encoding, pose_query)
         mean, std = _rgb("mean", mean), _rgb("std", std)
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
@@ -123,19 +138,6 @@ class PoseEstimator(keras.Model):
                 "synchronized": synchronized_batch_norm,
             }
             body = hrnet(backbone, batch_norm_momentum, synchronized_batch_norm)
-            query = KeypointQuery(
-                skeleton.num_keypoints, keypoint_channels, **norm, name="keypoint_query"
-            )
-            encoding = KeypointQueryEncoding(
-                semantic_points, **norm, name="keypoint_query_encoding"
-            )
-            scorer = PoseQueryEncoding(
-                VARIANTS[backbone].width, **norm, name="pose_query_encoding"
-            )
-            decoder = PoseDecoder(
-                encoding, max_detections, score_threshold, nms_distance, name="decoder"
-            )
-
             # Functional graph
             images = keras.Input((None, None, 3), dtype="float32", name="images")
             branches = body(images)
@@ -146,18 +148,35 @@ class PoseEstimator(keras.Model):
                     for i, branch in enumerate(branches[1:], start=1)
                 ]
             )
-            features, offsets = query(general)
-            build = Builder(**norm)
-            instance = build.conv_norm_relu(
-                general, instance_channels, 1, "instance_conv", "instance_bn"
+            features, offsets, encoding = head.displacements(
+                general,
+                skeleton.num_keypoints,
+                keypoint_channels,
+                semantic_points,
+                keypoint_query_encoding,
+                norm,
             )
-            instance = build.basic_block(instance, "instance_block")
-            score_map = scorer(instance, offsets)
-            detections = decoder(score_map, features, offsets)
+            encoded = head.instance_encoding(
+                general,
+                features,
+                offsets,
+                encoding,
+                pose_query,
+                instance_channels,
+                VARIANTS[backbone].width,
+                norm,
+            )
+            maps = {"score_map": head.score(encoded)}
+            if quality_branch:
+                maps["quality_map"] = head.quality(encoded, norm)
+            decoder = PoseDecoder(
+                encoding, max_detections, score_threshold, nms_distance, name="decoder"
+            )
+            detections = decoder(head.ranking(*maps.values()), features, offsets)
         finally:
             keras.config.set_dtype_policy(outer_policy)
         outputs = {
-            "score_map": score_map,
+            **maps,
             **detections,
             "keypoint_features": features,
             "query_offsets": offsets,
@@ -174,7 +193,12 @@ class PoseEstimator(keras.Model):
         self.body = body
         self.encoding = encoding
         self.cir_target = CIRTargetLayer(
-            skeleton.sigmas, disc_radius, background_weight, name="cir_target"
+            skeleton.sigmas,
+            disc_radius,
+            background_weight,
+            instance_label,
+            gaussian_sigma,
+            name="cir_target",
         )
         self.score_loss_tracker = keras.metrics.Mean(name="score_loss")
         self.offset_loss_tracker = keras.metrics.Mean(name="offset_loss")
@@ -220,11 +244,18 @@ class PoseEstimator(keras.Model):
             poses, omega["keypoints"], offset_weight, self.settings["offset_beta"]
         ) / ops.maximum(coordinates, 1.0)
 
-        self._update_metrics(score_loss, offset_loss, score_map, omega, quality)
-        return (
+        self._update_metrics(score_loss, offset_loss, y_pred, omega, quality)
+        loss = (
             self.settings["score_weight"] * score_loss
             + self.settings["offset_weight"] * offset_loss
         )
+        if "quality_map" in y_pred:
+            counted = owned * take_cells(1.0 - y["ignore"], omega["cells"])[..., 0]
+            estimate = take_cells(y_pred["quality_map"], omega["cells"])[..., 0]
+            quality_loss = quality_loss_sum(estimate, quality, counted)
+            quality_loss = quality_loss / ops.maximum(cells, 1.0)
+            loss = loss + self.settings["quality_weight"] * quality_loss
+        return loss
 
     def poses_in_omega(self, facts: dict, outputs: dict, training: bool = False):
         """Omega of every person and the poses regressed from its cells.
@@ -257,7 +288,7 @@ class PoseEstimator(keras.Model):
         batch, height, width, _ = ops.shape(score_map)
         return replica_sum(ops.cast(batch * height * width, "float32"))
 
-    def _update_metrics(self, score_loss, offset_loss, score_map, omega, quality):
+    def _update_metrics(self, score_loss, offset_loss, outputs, omega, quality):
         # A replica holds its share of a sum; Keras takes the mean over replicas.
         replicas = replica_sum(ops.ones(()))
         self.score_loss_tracker.update_state(score_loss * replicas)
@@ -268,7 +299,10 @@ class PoseEstimator(keras.Model):
         self.oks_tracker.update_state(
             ops.reshape(quality, [-1]), sample_weight=ops.reshape(owned, [-1])
         )
-        scores = take_cells(score_map, omega["cells"])[..., 0]
+        scores = outputs["score_map"]
+        if "quality_map" in outputs:
+            scores = head.ranking(scores, outputs["quality_map"])
+        scores = take_cells(scores, omega["cells"])[..., 0]
         self.correlation_tracker.update_state(scores, quality, sample_weight=owned)
 
     def predict_step(self, *args):

@@ -5,6 +5,8 @@ four corners are then blended by a single weighted sum, which is cheaper than fo
 gathers blended element by element.
 """
 
+import math
+
 import keras
 from keras import ops
 
@@ -127,18 +129,19 @@ def sample_per_keypoint(features, points):
 
 
 def sample_and_sum_keypoints(features, points):
-    """Each keypoint's own features at its point, summed over the keypoints.
+    """Each keypoint's own features at its points, summed over the keypoints.
 
     Args:
         features: `[B, H, W, K, C]`.
-        points: `[B, P, K, 2]` float32 (x, y) in cells; clamped to the border.
+        points: `[B, P, K, 2]` or, for several points of a keypoint,
+            `[B, P, K, N, 2]`, float32 (x, y) in cells; clamped to the border.
 
     Returns:
         `[B, P, C]`.
     """
     rows, weights = _keypoint_rows(features, points)
-    batch, cells, keypoints, _ = ops.shape(rows)
-    corner_rows = [batch, cells, keypoints * 4]
+    batch, cells, *corner_counts = ops.shape(rows)
+    corner_rows = [batch, cells, math.prod(corner_counts)]
     values = _take_rows(_rows_of(features), ops.reshape(rows, corner_rows))
     return _weighted_sum(values, ops.reshape(weights, corner_rows))
 

@@ -93,6 +93,8 @@ def train(
     with _dtype_policy(config.train.precision), Interrupt() as interrupt:
         with strategy.scope():
             model = build_model(config, skeleton)
+            if config.model.backbone_weights is not None:
+                model.body.load_weights(config.model.backbone_weights)
             compile_model(model, config, steps)
         dataset = _train_pipeline(config, train_data, model)
         checkpoints = Checkpoints(run_dir)
@@ -149,9 +151,8 @@ def train(
 
 def build_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
     """The model of a config, with fresh weights."""
-    return PoseEstimator(
-        skeleton, **config.model.model_dump(), **config.loss.model_dump()
-    )
+    settings = config.model.model_dump(exclude={"backbone_weights"})
+    return PoseEstimator(skeleton, **settings, **config.loss.model_dump())
 
 
 def compile_model(model: PoseEstimator, config: Config, steps_per_epoch: int) -> None:

@@ -38,12 +38,15 @@ def targets(layer, omega, poses, ignore=None):
 
 
 def test_config():
-    layer = CIRTargetLayer(SIGMAS, 3.0, 0.2, name="cir")
+    layer = CIRTargetLayer(SIGMAS, 3.0, 0.2, "gaussian", 1.5, name="cir")
     config = json.loads(json.dumps(layer.get_config()))
     clone = CIRTargetLayer.from_config(config)
     assert clone.get_config() == config
     assert clone.sigmas == SIGMAS and clone.radius == 3.0
     assert clone.background_weight == 0.2 and not clone.trainable
+    assert clone.label == "gaussian" and clone.gaussian_sigma == 1.5
+    with pytest.raises(ValueError, match="expected a label of .*got 'oks'"):
+        CIRTargetLayer(SIGMAS, label="oks")
 
 
 def test_targets_are_float32_under_any_policy():
@@ -101,6 +104,36 @@ def test_the_target_is_the_quality_of_the_predicted_pose():
     assert target[0, 4, 5, 0] == pytest.approx((np.exp(-0.5) + 2) / 3, rel=1e-6)
     assert quality[0, at] == target[0, 4, 5, 0]
     assert target.sum() == pytest.approx(44 + target[0, 4, 5, 0])
+
+
+@pytest.mark.parametrize("sigma", [None, 1.0])
+def test_the_gaussian_label_falls_with_the_distance_from_the_centre(sigma):
+    """Table 3's Gaussian: whatever the poses are, and half the radius wide."""
+    layer = CIRTargetLayer(SIGMAS, label="gaussian", gaussian_sigma=sigma)
+    omega = located(layer, *two_people())
+    target, weight, quality = targets(layer, omega, perfect(omega) + 1)
+    expected = np.zeros(MAP_HW)
+    spread = 2 * (sigma or 2.0) ** 2
+    for y, x in np.ndindex(MAP_HW):
+        first, second = (x - 6) ** 2 + (y - 6) ** 2, (x - 8) ** 2 + (y - 6) ** 2
+        # The smaller person, at (8, 6), owns the cells that both discs cover.
+        if second < 16:
+            expected[y, x] = np.exp(-second / spread)
+        elif first < 16:
+            expected[y, x] = np.exp(-first / spread)
+    np.testing.assert_allclose(target[0, :, :, 0], expected, rtol=1e-6)
+    assert target[0, 6, 8, 0] == 1
+    cir = CIRTargetLayer(SIGMAS)
+    _, same_weight, same_quality = targets(cir, omega, perfect(omega) + 1)
+    np.testing.assert_array_equal(weight, same_weight)
+    np.testing.assert_array_equal(quality, same_quality)
+
+
+def test_the_discrete_label_is_one_in_omega():
+    layer = CIRTargetLayer(SIGMAS, label="discrete")
+    omega = located(layer, *two_people())
+    target, weight, _ = targets(layer, omega, perfect(omega) + 1)
+    np.testing.assert_array_equal(target, weight == 1)
 
 
 def test_what_is_ignored_has_no_weight():

@@ -39,15 +39,31 @@ def test_equals_sample_concatenate_convolve(keypoints):
     encoded = sampled.reshape(2, 30, keypoints * 4) @ to_numpy(layer.kernel.value)
     gamma, beta, mean, variance = to_numpy([w.value for w in layer.norm.weights])
     encoded = (encoded - mean) / np.sqrt(variance + 1e-5) * gamma + beta
-    kernel, bias = to_numpy([w.value for w in layer.score.weights])
-    expected = np.maximum(encoded, 0) @ kernel + bias
-    scores = to_numpy(layer(features, offsets))
     np.testing.assert_allclose(
-        scores, expected.reshape(2, 6, 5, 1), rtol=1e-4, atol=1e-4
+        to_numpy(layer(features, offsets)),
+        np.maximum(encoded, 0).reshape(2, 6, 5, 8),
+        rtol=1e-4,
+        atol=1e-4,
     )
 
 
-def test_a_score_reads_the_features_at_its_queries():
+def test_several_points_of_a_keypoint_are_added_up():
+    """Row SP of Table 6: as the sum of the layers' inputs at each of the points."""
+    features, _ = maps(3)
+    rng = np.random.default_rng(2)
+    offsets = 2 * rng.normal(size=(2, 6, 5, 3, 4, 2)).astype("float32")
+    layer = PoseQueryEncoding(8)
+    layer(features, offsets)
+    cells = to_numpy(cell_centres(6, 5)).astype("float32")
+    points = cells[None, :, None, None] + offsets.reshape(2, 30, 3, 4, 2)
+    sampled = to_numpy(bilinear_sample(features, points)).sum(axis=3)
+    encoded = sampled.reshape(2, 30, 12) @ to_numpy(layer.kernel.value)
+    expected = np.maximum(encoded / np.sqrt(1 + 1e-5), 0).reshape(2, 6, 5, 8)
+    found = to_numpy(layer(features, offsets))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_cell_reads_the_features_at_its_queries():
     """One lit cell is seen by the cell whose displacement points at it, alone."""
     features = np.zeros((1, 6, 5, 1), "float32")
     features[0, 4, 3] = 1.0
@@ -56,7 +72,6 @@ def test_a_score_reads_the_features_at_its_queries():
     layer = PoseQueryEncoding(1)
     layer(features, offsets)
     layer.kernel.assign([[10.0], [100.0]])
-    layer.score.kernel.assign([[1.0]])
     scores = to_numpy(layer(features, offsets))[0, :, :, 0]
     unit = 1 / np.sqrt(1 + 1e-5)
     assert scores[1, 0] == pytest.approx(100 * unit, rel=1e-5)
@@ -74,9 +89,9 @@ def test_displacements_stay_float32_under_mixed_precision():
     inputs = ops.cast(ramp, "bfloat16"), ops.convert_to_tensor(offsets)
     layer(*inputs)
     layer.kernel.assign([[1.0]])
-    layer.score.kernel.assign([[1.0]])
-    scores = layer(*inputs)
-    assert keras.backend.standardize_dtype(scores.dtype) == "float32"
+    encoded = layer(*inputs)
+    assert keras.backend.standardize_dtype(encoded.dtype) == "bfloat16"
     # Half of the ramp; bfloat16 rounds 130.5 to 130, where nothing is.
-    assert to_numpy(scores)[0, 0, 0, 0] == pytest.approx(0.5, rel=0.01)
+    found = to_numpy(ops.cast(encoded, "float32"))[0, 0, 0, 0]
+    assert found == pytest.approx(0.5, rel=0.01)
     assert {weight.dtype for weight in layer.weights} == {"float32"}

@@ -96,6 +96,36 @@ def test_the_switches_of_the_loss_by_hand(literal):
         assert loss_of(literal, **settings) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("label", ["gaussian", "discrete"])
+def test_other_labels_by_hand(literal, label, monkeypatch):
+    """Table 3: what the score is taught changes, displacements and OKS do not."""
+    monkeypatch.setattr(literal.cir_target, "label", label)
+    distances = [x * x + y * y for x in range(-3, 4) for y in range(-3, 4)]
+    inside = np.float64([d for d in distances if d < 16])
+    assert len(inside) == 45
+    taught = np.exp(-inside / 8) if label == "gaussian" else np.ones(45)
+    score = ((0.2 - taught) ** 2).sum() + 0.1 * 211 * 0.2**2
+    expected = score / 45 + OFFSET_SUM / 1800
+    assert loss_of(literal) == pytest.approx(expected, rel=1e-5)
+    assert float(literal.oks_tracker.result()) == pytest.approx(QUALITY, rel=1e-6)
+
+
+def test_the_quality_branch_by_hand(literal):
+    """Supervised in Omega alone: what it says of the background costs nothing."""
+    outputs = predictions()
+    outputs["quality_map"] = np.full((1, *MAP_HW, 1), 0.7, "float32")
+    outputs["quality_map"][0, :, :2] = 55.0
+    without = SCORE_SUM / 45 + OFFSET_SUM / 1800
+    expected = without + (0.7 - QUALITY) ** 2
+    assert loss_of(literal, outputs=outputs) == pytest.approx(expected, rel=1e-5)
+    tripled = loss_of(literal, outputs=outputs, quality_weight=3.0)
+    assert tripled == pytest.approx(without + 3 * (0.7 - QUALITY) ** 2, rel=1e-5)
+    facts = one_person()
+    facts["ignore"][:] = 1
+    unseen = loss_of(literal, facts, outputs)
+    assert unseen == pytest.approx(OFFSET_SUM / 1800, rel=1e-5)
+
+
 def test_what_is_ignored_costs_nothing(literal):
     """The half x >= 8 of the map: Omega keeps its 3 columns of 5, 7 and 7 cells."""
     facts = one_person()

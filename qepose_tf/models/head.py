@@ -1,0 +1,150 @@
+"""The head at stride 4: displacements, and a score that knows them.
+
+The paper's ablations switch its parts off or replace them (Tables 2, 3 and 6).
+"""
+
+import keras
+from keras import layers, ops
+
+from qepose_tf.layers.keypoint_query import KeypointQuery, KeypointQueryEncoding
+from qepose_tf.layers.keypoint_regression import KeypointRegression
+from qepose_tf.layers.pose_points import (
+    AutomaticOffsets,
+    KeypointOffsets,
+    SemanticPointOffsets,
+)
+from qepose_tf.layers.pose_query import PoseQueryEncoding
+from qepose_tf.models.hrnet import Builder
+
+# Where the instance feature is read to score a cell (Table 6), and the row's name.
+POSE_QUERIES = {
+    "queries": "KQ: at the K keypoint queries",
+    "keypoints": "KPS: at the K keypoints",
+    "semantic_points": "SP: at the K * N semantic points",
+    "automatic": "Auto: at K points that nothing else uses",
+    "none": "without PQE: at the cell alone",
+}
+
+
+def check_head(
+    semantic_points: int, keypoint_query_encoding: bool, pose_query: str
+) -> None:
+    """Refuses combinations that have no meaning.
+
+    Raises:
+        ValueError: it names the argument.
+    """
+    if pose_query not in POSE_QUERIES:
+        raise ValueError(
+            f"expected a pose_query of {list(POSE_QUERIES)}, got {pose_query!r}"
+        )
+    if pose_query == "semantic_points" and not (
+        keypoint_query_encoding and semantic_points
+    ):
+        raise ValueError(
+            "pose_query semantic_points: expected keypoint_query_encoding with "
+            f"semantic_points > 0, got {keypoint_query_encoding} with {semantic_points}"
+        )
+
+
+def displacements(
+    general, num_keypoints: int, channels: int, semantic_points: int, kqe: bool, norm
+):
+    """The first hop at every cell, and the layer that goes on from chosen cells.
+
+    Args:
+        general: the general feature `[B, H, W, C]`.
+        num_keypoints: K.
+        channels: of each keypoint's representation.
+        semantic_points: N.
+        kqe: whether there is a second hop.
+        norm: settings of batch normalisation.
+
+    Returns:
+        `keypoint_features` `[B, H, W, K, channels]`, `query_offsets`
+        `[B, H, W, K, 2]`, and the layer from these and cells to poses.
+    """
+    query = KeypointQuery(num_keypoints, channels, **norm, name="keypoint_query")
+    features, offsets = query(general)
+    if kqe:
+        encoding = KeypointQueryEncoding(
+            semantic_points, **norm, name="keypoint_query_encoding"
+        )
+    else:
+        encoding = KeypointRegression(name="keypoint_regression")
+    return features, offsets, encoding
+
+
+def instance_encoding(
+    general,
+    features,
+    offsets,
+    encoding,
+    pose_query: str,
+    channels: int,
+    units: int,
+    norm,
+):
+    """What a cell is scored by, `[B, H, W, units]`.
+
+    Args:
+        general: the general feature `[B, H, W, C]`.
+        features: of `displacements`.
+        offsets: of `displacements`.
+        encoding: of `displacements`.
+        pose_query: a key of `POSE_QUERIES`.
+        channels: of the instance feature.
+        units: of the result.
+        norm: settings of batch normalisation.
+    """
+    build = Builder(**norm)
+    instance = build.conv_norm_relu(
+        general, channels, 1, "instance_conv", "instance_bn"
+    )
+    instance = build.basic_block(instance, "instance_block")
+    if pose_query == "none":
+        return build.conv_norm_relu(
+            instance, units, 1, "cell_encoding_conv", "cell_encoding_bn"
+        )
+    if pose_query == "automatic":
+        points = AutomaticOffsets(offsets.shape[-2], name="automatic")(instance)
+    elif pose_query == "keypoints":
+        points = KeypointOffsets(encoding, name="keypoints")(features, offsets)
+    elif pose_query == "semantic_points":
+        points = SemanticPointOffsets(encoding, name="semantic")(features, offsets)
+    else:
+        points = offsets
+    return PoseQueryEncoding(units, **norm, name="pose_query_encoding")(
+        instance, points
+    )
+
+
+def score(encoded, name: str = "score"):
+    """A linear float32 map `[B, H, W, 1]` that starts near zero."""
+    return layers.Dense(
+        1,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        dtype="float32",
+        name=name,
+    )(encoded)
+
+
+def quality(encoded, norm):
+    """The additional quality branch: one more layer and a map of its own (Table 3)."""
+    build = Builder(**norm)
+    hidden = build.conv_norm_relu(
+        encoded, encoded.shape[-1], 1, "quality_conv", "quality_bn"
+    )
+    return score(hidden, "quality")
+
+
+def ranking(score_map, quality_map=None):
+    """What poses are ranked by: the score, times the quality where it is estimated.
+
+    Each is clipped to [0, 1] before ("the estimated instance score and pose regression
+    quality score are multiplied to select pose candidates").
+    """
+    clipped = ops.clip(score_map, 0.0, 1.0)
+    if quality_map is None:
+        return clipped
+    return clipped * ops.clip(quality_map, 0.0, 1.0)
