@@ -202,6 +202,24 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         raise ValueError(f"{source}: {text}{more}") from None
 
 
+def limited(config: Config, images: int) -> Config:
+    """The config on the first images of its training and validation data alone."""
+    data = config.data
+    if data.synthetic is not None:
+        scenes = data.synthetic
+        fewer = {
+            "train_scenes": min(images, scenes.train_scenes),
+            "val_scenes": min(images, scenes.val_scenes),
+        }
+        changed = {"synthetic": scenes.model_copy(update=fewer)}
+    else:
+        changed = {
+            name: source and source.model_copy(update={"limit": images})
+            for name, source in (("train", data.train), ("val", data.val))
+        }
+    return config.model_copy(update={"data": data.model_copy(update=changed)})
+
+
 def dump_config(config: Config, path: str | Path) -> None:
     """Writes every resolved value as YAML, at once or not at all."""
     write_file(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))

@@ -10,32 +10,24 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from pycocotools.cocoeval import COCOeval
 
+from qepose_tf.coco_evaluator import MAX_AREA, coco_evaluator
 from qepose_tf.data.coco import CocoDataset, coco_results
-from qepose_tf.data.ground_truth import (
-    detections,
-    ground_truth,
-    keypoint_category,
-    load_annotations,
-)
 from qepose_tf.data.letterbox import original_points
 from qepose_tf.data.pipeline import eval_dataset
+from qepose_tf.detector import Detections, Detector
 from qepose_tf.output_files import write_file
+from qepose_tf.score_quality import score_oks_rank_correlation
 
 logger = logging.getLogger(__name__)
 
 FIGURES = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
-MAX_DETECTIONS = 20
-MAX_AREA = 1e10  # pycocotools' upper bound of every area range
-IGNORED_OKS = 0.5  # from here on a detection counts as one of an ignored region
 
 Progress = Callable[[int, int], None]
 
@@ -63,6 +55,7 @@ def evaluate(
     min_area: float = 0.0,
     min_score: float = 0.0,
     progress: Progress | None = None,
+    **protocol: Any,
 ) -> Evaluation:
     """Runs a `PoseEstimator` on the images of a dataset and scores its poses.
 
@@ -76,7 +69,7 @@ def evaluate(
             f"got {coco.skeleton.num_keypoints} ({coco.skeleton.name})"
         )
     results = predict_coco(
-        model, coco, batch_size, min_score=min_score, progress=progress
+        model, coco, batch_size, min_score=min_score, progress=progress, **protocol
     )
     scope = {
         "image_ids": [record.image_id for record in coco.records],
@@ -100,51 +93,68 @@ def predict_coco(
     *,
     min_score: float = 0.0,
     progress: Progress | None = None,
+    **protocol: Any,
 ) -> list[dict[str, Any]]:
     """Detects the people on every image of a dataset.
 
     Args:
         model: a `PoseEstimator`; its input size and normalisation are used.
         coco: the dataset; EXIF orientation is ignored, as COCO's labels do.
-        batch_size: images of one padded shape that run together.
+        batch_size: images of one padded shape that run together; fewer at a scale
+            above 1.
         min_score: only detections that score higher are kept.
         progress: called with (images done, images in all) after each batch.
+        **protocol: of `Detector`: flip, scales, nms_distance, max_detections and
+            score_threshold.
 
     Returns:
         COCO keypoint results, the poses in pixels of the original images.
     """
-    images = eval_dataset(
-        coco,
-        input_size=model.input_size,
-        batch_size=batch_size,
-        mean=model.mean,
-        std=model.std,
-    )
-
-    # One trace for every shape: tracing W32 costs more than many batches do.
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
-    def detect(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        outputs = model(batch, training=False)
-        return outputs["poses"], outputs["scores"], outputs["keypoint_scores"]
-
+    detector = Detector(model, **protocol)
     results: list[dict[str, Any]] = []
-    done = 0
-    for batch in images:
-        poses, scores, keypoint_scores = (x.numpy() for x in detect(batch["image"]))
-        poses = original_points(poses, batch["scale"].numpy()[:, None, None, :])
-        image_ids = batch["image_id"].numpy()
-        rows, columns = np.nonzero(scores > min_score)
+    for image_ids, found in _detections(detector, coco, batch_size, progress):
+        rows, columns = np.nonzero(found.scores > min_score)
         results += coco_results(
             image_ids[rows],
-            poses[rows, columns],
-            scores[rows, columns],
-            keypoint_scores[rows, columns],
+            found.poses[rows, columns],
+            found.scores[rows, columns],
+            found.keypoint_scores[rows, columns],
             coco.category_id,
         )
-        done += len(image_ids)
-        if progress is not None:
-            progress(done, len(coco.records))
     return results
+
+
+def _detections(
+    detector: Detector, coco: CocoDataset, batch_size: int, progress: Progress | None
+) -> Iterator[tuple[np.ndarray, Detections]]:
+    """Image ids and who was found there, in original pixels, all scales merged."""
+    model, views = detector.model, len(detector.scales)
+    sides = detector.short_sides(model.input_size)
+    found: dict[int, list[Detections]] = {}  # of an image, scale by scale
+    done = 0
+    for side, size in zip(sides, detector.batch_sizes(batch_size), strict=True):
+        for batch in eval_dataset(
+            coco, input_size=side, batch_size=size, mean=model.mean, std=model.std
+        ):
+            poses, *scores = detector.detect(batch["image"])
+            poses = original_points(poses, batch["scale"].numpy()[:, None, None, :])
+            for row, image_id in enumerate(batch["image_id"].numpy().tolist()):
+                view = (rows[row : row + 1] for rows in (poses, *scores))
+                found.setdefault(image_id, []).append(Detections(*view))
+            done += len(poses)
+            if progress is not None:
+                progress(done // views, len(coco.records))
+    image_ids = np.array(list(found), np.int64)
+    for first in range(0, len(image_ids), batch_size):
+        chunk = image_ids[first : first + batch_size]
+        images = [found.pop(image_id) for image_id in chunk.tolist()]
+        by_scale = (zip(*scale, strict=True) for scale in zip(*images, strict=True))
+        yield (
+            chunk,
+            detector.merge(
+                [Detections(*map(np.concatenate, scale)) for scale in by_scale]
+            ),
+        )
 
 
 def coco_metrics(
@@ -183,7 +193,9 @@ def coco_metrics(
         ValueError: the annotations are not COCO keypoints of K, the results do
             not fit them, or `image_ids` names images that are not there.
     """
-    evaluator = _evaluator(annotations, results, sigmas, image_ids, category_id)
+    evaluator = coco_evaluator(
+        annotations, results, sigmas, image_ids=image_ids, category_id=category_id
+    )
     evaluator.params.areaRng[0] = [min_area, MAX_AREA]
     if min_area > 0 and len(sigmas) == 1:
         logger.warning(
@@ -211,100 +223,8 @@ def coco_metrics(
     return metrics
 
 
-def score_oks_rank_correlation(
-    annotations: str | Path | dict[str, Any],
-    results: Sequence[dict[str, Any]],
-    sigmas: Sequence[float],
-    *,
-    image_ids: Iterable[int] | None = None,
-    min_area: float = 0.0,
-    category_id: int | None = None,
-) -> float:
-    """Spearman's rank correlation of the detections' scores and their OKS.
-
-    A detection's OKS is the best over the image's people with labelled keypoints
-    that are no crowd and have at least `min_area`. A detection that meets nobody
-    has OKS 0 and counts: to rank it last is what a score is for. Left out, as COCO
-    does, is a detection whose best match (OKS of 0.5 or more) is an ignored region:
-    a crowd, a person without labelled keypoints, one smaller than `min_area`.
-
-    Returns:
-        -1 to 1; NaN where it is undefined (fewer than two detections, or all of one
-        score or of one OKS).
-    """
-    evaluator = _evaluator(annotations, results, sigmas, image_ids, category_id)
-    params = evaluator.params
-    params.maxDets = [max(len(results), 1)]
-    # pycocotools also matches, once per range and threshold; the OKS is all we need.
-    params.areaRng, params.iouThrs = [[0, MAX_AREA]], np.array([0.5])
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluator.evaluate()
-    scores, best_oks = [], []
-    for image_id in params.imgIds:
-        key = (image_id, params.catIds[0])
-        found = evaluator._dts[key]
-        if not found:
-            continue
-        people = evaluator._gts[key]
-        ignored = np.array(
-            [bool(p["ignore"]) or p["area"] < min_area for p in people], bool
-        )
-        # rows are in the order of falling score, as computeOks sorts them
-        oks = np.asarray(evaluator.ious[key]).reshape(len(found), len(people))
-        labelled = oks[:, ~ignored].max(axis=1, initial=0.0)
-        elsewhere = oks[:, ignored].max(axis=1, initial=0.0)
-        counts = ~((elsewhere >= IGNORED_OKS) & (elsewhere > labelled))
-        ordered = np.sort([detection["score"] for detection in found])[::-1]
-        scores.append(ordered[counts])
-        best_oks.append(labelled[counts])
-    if not scores:
-        return float("nan")
-    return _spearman(np.concatenate(scores), np.concatenate(best_oks))
-
-
 def write_results(results: Sequence[dict[str, Any]], path: str | Path) -> None:
     """Writes COCO results as JSON; the file is there completely or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, json.dumps(list(results)))
-
-
-def _spearman(first: np.ndarray, second: np.ndarray) -> float:
-    ranks = [_ranks(first), _ranks(second)]
-    if len(first) < 2 or any(np.ptp(r) == 0 for r in ranks):
-        return float("nan")
-    return float(np.corrcoef(ranks)[0, 1])
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1; equal values share the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-
-
-def _evaluator(
-    annotations: str | Path | dict[str, Any],
-    results: Sequence[dict[str, Any]],
-    sigmas: Sequence[float],
-    image_ids: Iterable[int] | None,
-    category_id: int | None,
-) -> COCOeval:
-    source, loaded = load_annotations(annotations)
-    category_id = keypoint_category(loaded, category_id, len(sigmas), source)
-    truth = ground_truth(loaded, category_id, len(sigmas), source)
-    known = set(truth.imgs)
-    chosen = known if image_ids is None else {int(i) for i in image_ids}
-    if not chosen:
-        # pycocotools would read an empty choice as "all images".
-        raise ValueError(f"{source}: expected at least one image to evaluate, got none")
-    if not chosen <= known:
-        raise ValueError(
-            f"{source}: expected ids of its images, got {sorted(chosen - known)[:5]}"
-        )
-    found = detections(truth, results, category_id, len(sigmas), source)
-    evaluator = COCOeval(truth, found, "keypoints")
-    evaluator.params.imgIds = sorted(chosen)
-    evaluator.params.catIds = [category_id]
-    evaluator.params.maxDets = [MAX_DETECTIONS]
-    evaluator.params.kpt_oks_sigmas = np.asarray(sigmas, float)
-    return evaluator

@@ -2,24 +2,21 @@
 
 import glob
 import logging
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from qepose_tf.data.images import read_image
-from qepose_tf.data.letterbox import letterbox, original_points
+from qepose_tf.data.letterbox import capped_short_side, letterbox, original_points
+from qepose_tf.detector import Detections, Detector
 from qepose_tf.models import PoseEstimator, load_model
 
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .png .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .jp2 .avif".split()
 )
-# A strip is shrunk until its long side is at most this many short sides of the
-# network: a 4000x1 picture at its full aspect ratio would fill any memory.
-_MAX_ASPECT = 4.0
 # How many pictures may wait for their turn, in batches, before one runs part-full.
 _WAITING_BATCHES = 4
 
@@ -47,15 +44,29 @@ class ImagePoses:
     keypoint_scores: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A picture at the network's size, waiting for a batch."""
+@dataclass
+class _Picture:
+    """A picture that was read and has not been yielded.
 
-    index: int
+    `found` are the views done so far, by scale, in the picture's pixels.
+    """
+
     source: Source
     image_hw: tuple[int, int]
+    found: dict[int, Detections] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _View:
+    """A picture at one of the network's sizes, waiting for a batch.
+
+    `scale` counts the detector's; `resized` is what `letterbox` says of the picture.
+    """
+
+    index: int
+    scale: int
     image: np.ndarray
-    scale: np.ndarray
+    resized: np.ndarray
 
 
 class Predictor:
@@ -66,9 +77,14 @@ class Predictor:
 
     Args:
         model: a model, or the path of a `.keras` file.
-        batch_size: pictures that run at once.
+        batch_size: pictures that run at once; fewer of those that are larger than
+            at scale 1, and twice as many images with `flip`.
         min_score: only poses that score more are returned.
         short_side: in pixels; the model's input size where it's None.
+        flip: look at the mirrored picture, too.
+        scales: look at the picture in these multiples of its size, and merge.
+        **decoding: `nms_distance`, `max_detections` and `score_threshold` of
+            `Detector`; the model's by default.
 
     Attributes:
         failures: (source, reason) of each unreadable picture of the last `predict`.
@@ -81,6 +97,9 @@ class Predictor:
         batch_size: int = 8,
         min_score: float = 0.01,
         short_side: int | None = None,
+        flip: bool = False,
+        scales: Iterable[float] = (1.0,),
+        **decoding: Any,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
@@ -92,10 +111,11 @@ class Predictor:
         self.min_score = min_score
         self.short_side = short_side or self.model.input_size
         self.failures: list[tuple[Source, str]] = []
-        # One trace for every shape: tracing W32 costs more than many batches do.
-        self._detect = tf.function(
-            self._run, input_signature=[tf.TensorSpec([None, None, None, 3])]
-        )
+        self._detector = Detector(self.model, flip=flip, scales=scales, **decoding)
+        self._batch_sizes = self._detector.batch_sizes(batch_size)
+        # What waits at several scales takes no more memory than at one.
+        area = max(1.0, sum(scale**2 for scale in self._detector.scales))
+        self._most_waiting = max(batch_size, int(_WAITING_BATCHES * batch_size / area))
 
     def predict(self, sources: Iterable[Source] | Source) -> Iterator[ImagePoses]:
         """Yields the poses of each readable picture, in the order given.
@@ -112,37 +132,34 @@ class Predictor:
         if isinstance(sources, str | Path | np.ndarray):
             sources = [sources]
         self.failures = []
-        waiting: dict[tuple[int, ...], list[_Prepared]] = {}
-        order: list[int] = []  # read and not yet yielded
-        done: dict[int, ImagePoses] = {}
+        pictures: dict[int, _Picture] = {}  # in order
+        waiting: dict[tuple, list[_View]] = {}  # by scale and shape
         any_read = False
         for index, source in enumerate(sources):
-            prepared = self._prepare(index, source)
-            if prepared is None:
+            image = self._read(index, source)
+            if image is None:
                 continue
             any_read = True
-            order.append(index)
-            shape = prepared.image.shape
-            group = waiting.setdefault(shape, [])
-            group.append(prepared)
-            if len(group) == self.batch_size:
-                done |= self._finish(waiting.pop(shape))
-            elif len(order) >= _WAITING_BATCHES * self.batch_size:
-                oldest = min(waiting.values(), key=lambda group: group[0].index)
-                done |= self._finish(waiting.pop(oldest[0].image.shape))
-            while order and order[0] in done:
-                yield done.pop(order.pop(0))
+            pictures[index] = _Picture(source, image.shape[:2])
+            for view in self._views(index, image):
+                key = (view.scale, view.image.shape)
+                waiting.setdefault(key, []).append(view)
+                if len(waiting[key]) == self._batch_sizes[view.scale]:
+                    self._run(waiting.pop(key), pictures)
+            yield from self._finished(pictures)
+            if len(pictures) >= self._most_waiting:
+                self._run_oldest(waiting, pictures)
+                yield from self._finished(pictures)
         for group in waiting.values():
-            done |= self._finish(group)
-        for index in order:
-            yield done.pop(index)
+            self._run(group, pictures)
+        yield from self._finished(pictures)
         if self.failures and not any_read:
             raise ValueError(
                 f"none of {len(self.failures)} pictures could be read, the first: "
                 f"{self.failures[0][1]}"
             )
 
-    def _prepare(self, index: int, source: Source) -> _Prepared | None:
+    def _read(self, index: int, source: Source) -> np.ndarray | None:
         if isinstance(source, np.ndarray):
             image = source
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -160,36 +177,47 @@ class Predictor:
         height, width = image.shape[:2]
         if not height or not width:
             raise ValueError(f"picture {index}: expected pixels, got {height}x{width}")
-        content, scale = letterbox(
-            image, self._short_side(height, width), self.model.mean, self.model.std
-        )
-        return _Prepared(index, source, (height, width), content, scale)
+        return image
 
-    def _short_side(self, height: int, width: int) -> int:
-        aspect = max(height, width) / min(height, width)
-        shrink = min(1.0, _MAX_ASPECT / aspect)
-        return max(1, math.floor(self.short_side * shrink))
+    def _views(self, index: int, image: np.ndarray) -> Iterator[_View]:
+        sides = self._detector.short_sides(self.short_side)
+        for scale, side in enumerate(sides):
+            side = capped_short_side(*image.shape[:2], side)
+            content, resized = letterbox(image, side, self.model.mean, self.model.std)
+            yield _View(index, scale, content, resized)
 
-    def _finish(self, group: Sequence[_Prepared]) -> dict[int, ImagePoses]:
-        images = np.stack([prepared.image for prepared in group])
-        outputs = {name: value.numpy() for name, value in self._detect(images).items()}
-        results = {}
-        for row, prepared in enumerate(group):
-            scores = outputs["scores"][row]
+    def _run(self, group: Sequence[_View], pictures: dict[int, _Picture]) -> None:
+        found = self._detector.detect(np.stack([view.image for view in group]))
+        for row, view in enumerate(group):
+            poses, *scores = (rows[row : row + 1] for rows in found)
+            poses = original_points(poses, view.resized)
+            pictures[view.index].found[view.scale] = Detections(poses, *scores)
+
+    def _run_oldest(
+        self, waiting: dict[tuple, list[_View]], pictures: dict[int, _Picture]
+    ) -> None:
+        oldest = next(iter(pictures))
+        for key in [key for key, group in waiting.items() if group[0].index == oldest]:
+            self._run(waiting.pop(key), pictures)
+
+    def _finished(self, pictures: dict[int, _Picture]) -> Iterator[ImagePoses]:
+        """Takes out the first pictures as long as all their views are done."""
+        count = len(self._detector.scales)
+        while pictures and len(next(iter(pictures.values())).found) == count:
+            picture = pictures.pop(next(iter(pictures)))
+            views = [picture.found[scale] for scale in range(count)]
+            poses, scores, keypoint_scores = (
+                rows[0] for rows in self._detector.merge(views)
+            )
             # An empty row scores 0 and stays out whatever the threshold is.
             kept = scores > max(self.min_score, 0.0)
-            results[prepared.index] = ImagePoses(
-                source=prepared.source,
-                image_hw=prepared.image_hw,
-                poses=original_points(outputs["poses"][row][kept], prepared.scale),
+            yield ImagePoses(
+                source=picture.source,
+                image_hw=picture.image_hw,
+                poses=poses[kept],
                 scores=scores[kept],
-                keypoint_scores=outputs["keypoint_scores"][row][kept],
+                keypoint_scores=keypoint_scores[kept],
             )
-        return results
-
-    def _run(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = self.model(images, training=False)
-        return {key: outputs[key] for key in ("poses", "scores", "keypoint_scores")}
 
 
 def find_images(sources: Iterable[str | Path] | str | Path) -> list[Path]:

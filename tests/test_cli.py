@@ -13,6 +13,9 @@ from PIL import Image
 from qepose_tf import __version__
 from qepose_tf.cli import main
 from qepose_tf.skeleton import COCO
+from tests.weights import torch_shapes
+from tests.weights.torch_format import write_zip
+from tests.weights.torch_shapes import random_tensors
 
 ROOT = Path(__file__).parent.parent
 FIGURES = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
@@ -76,7 +79,8 @@ def fails(capsys, *words: object) -> str:
 def test_help_and_version(capsys):
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    for command in ("train", "evaluate", "predict", "export", "info"):
+    commands = ("train", "evaluate", "predict", "export", "info", "import-weights")
+    for command in commands:
         assert command in shown
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"qepose_tf {__version__}\n"
@@ -228,6 +232,49 @@ def test_evaluate_names_the_ten_figures(
     names = [line.split()[0] for line in shown]
     assert names == list(figures)
     assert {entry["image_id"] for entry in json.loads(results.read_text())} <= {7, 8}
+
+
+def test_evaluate_with_the_whole_protocol(
+    capsys, tmp_path, model_file, annotations, images
+):
+    folder = tmp_path / "calibration"
+    words = ["evaluate", model_file, "--annotations", annotations, "--images", images]
+    words += ["--flip", "--scales", "0.5,1", "--nms-distance", "0.1", "--json"]
+    words += ["--max-detections", "5", "--score-threshold", "0"]
+    assert main([str(word) for word in [*words, "--calibration", folder]]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert all(-1 <= report[name] <= 1 for name in FIGURES)
+    figures = json.loads((folder / "calibration.json").read_text())
+    assert report["calibration_error"] == figures["calibration_error"]
+    assert report["calibration"] == str(folder)
+    with Image.open(folder / "calibration.png") as picture:
+        assert picture.width >= 1000
+
+
+def test_a_wrong_protocol_is_named(capsys, model_file, annotations, images):
+    words = ["evaluate", model_file, "--annotations", annotations, "--images", images]
+    wrong = {"1;2": "--scales: expected numbers", "0": "scales: expected numbers above"}
+    for scales, message in wrong.items():
+        assert message in fails(capsys, *words, "--scales", scales)
+
+
+def test_import_weights_writes_a_file_and_a_report(capsys, tmp_path):
+    config = tmp_path / "tiny.yaml"
+    config.write_text("model: {backbone: tiny, input_size: 64}\n")
+    shapes = torch_shapes.body("tiny") | torch_shapes.pose_head("tiny")
+    checkpoint = write_zip(tmp_path / "hrnet.pth", random_tensors(shapes))
+    out = tmp_path / "tiny.weights.h5"
+    words = ["import-weights", checkpoint, "--config", config, "--out", out, "--json"]
+    assert main([str(word) for word in words]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["backbone"] == "tiny" and report["out"] == str(out)
+    assert sum(map(len, report["unused"].values())) + report["tensors_used"] == len(
+        shapes
+    )
+    out.unlink()
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    assert "hrnet.pth" in fails(capsys, *words[:-1])
+    assert not out.exists()
 
 
 def test_predict_draws_and_writes_coco_results(capsys, tmp_path, model_file, images):

@@ -9,6 +9,7 @@ from qepose_tf.data.images import resize_image
 from qepose_tf.inference import Predictor, find_images
 from qepose_tf.models import PoseEstimator
 from qepose_tf.skeleton import COCO
+from tests.ops.test_decode import nms_twin
 
 SIDE = 64
 
@@ -68,7 +69,69 @@ def test_order_is_kept_and_the_batch_does_not_matter(model, predictor):
         same(result, next(predictor.predict(image)))
 
 
-def test_one_rare_shape_holds_up_only_a_few_pictures(predictor):
+SHAPES = [(64, 64), (64, 130), (64, 64), (90, 64), (32, 40)]
+
+
+def at_scale(model, scale, **settings):
+    """A predictor that sees everything at one other size."""
+    return Predictor(model, min_score=0.0, short_side=round(SIDE * scale), **settings)
+
+
+def test_one_scale_is_no_other_protocol(model, predictor):
+    images = [noise(*shape, seed) for seed, shape in enumerate(SHAPES)]
+    for scales in ((1,), (1.0, 1)):
+        asked = Predictor(model, batch_size=2, min_score=0.0, scales=scales)
+        results = asked.predict(images)
+        for expected, result in zip(predictor.predict(images), results, strict=True):
+            np.testing.assert_array_equal(result.poses, expected.poses)
+            np.testing.assert_array_equal(result.scores, expected.scores)
+
+
+def test_a_scale_is_another_short_side(model):
+    image = noise(32, 40)
+    (result,) = Predictor(model, min_score=0.0, scales=[2]).predict(image)
+    assert len(result.scores) and result.image_hw == (32, 40)
+    same(result, next(at_scale(model, 2).predict(image)))
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_scales_are_merged_in_original_pixels(model, flip):
+    """Pictures of several shapes in one stream; each alone and by the twin of NMS."""
+    scales = (0.5, 1, 2)
+    images = [noise(*shape, seed) for seed, shape in enumerate(SHAPES)]
+    merging = Predictor(model, batch_size=2, min_score=0.0, scales=scales, flip=flip)
+    results = list(merging.predict(images))
+    alone = [
+        list(at_scale(model, scale, flip=flip, batch_size=1).predict(images))
+        for scale in scales
+    ]
+    for image, result, *views in zip(images, results, *alone, strict=True):
+        assert result.source is image
+        poses = np.concatenate([view.poses for view in views])
+        scores = np.concatenate([view.scores for view in views])
+        order = np.argsort(-scores, kind="stable")
+        poses, scores = poses[order], scores[order]
+        keep = nms_twin(poses, scores, model.settings["nms_distance"])
+        assert len(result.scores) == min(keep.sum(), 30) > 0
+        np.testing.assert_allclose(result.scores, scores[keep][:30], atol=1e-5)
+        np.testing.assert_allclose(result.poses, poses[keep][:30], atol=1e-3)
+
+
+def test_settings_of_the_decoder(model, predictor):
+    image = noise(SIDE, SIDE)
+    (everybody,) = predictor.predict(image)
+    few = Predictor(model, min_score=0.0, max_detections=2)
+    (best,) = few.predict(image)
+    np.testing.assert_allclose(best.scores, everybody.scores[:2], atol=1e-6)
+    with pytest.raises(ValueError, match="scales: expected numbers above 0"):
+        Predictor(model, scales=(0,))
+    with pytest.raises(TypeError, match="nms_distanse"):
+        Predictor(model, nms_distanse=0.1)
+
+
+@pytest.mark.parametrize("scales", [(1,), (1, 2)])
+def test_one_rare_shape_holds_up_only_a_few_pictures(model, scales):
+    predictor = Predictor(model, batch_size=2, min_score=0.0, scales=scales)
     taken = []
 
     def sources():
@@ -78,7 +141,8 @@ def test_one_rare_shape_holds_up_only_a_few_pictures(predictor):
 
     stream = predictor.predict(sources())
     assert next(stream).image_hw == (64, 130)
-    assert len(taken) <= 8
+    # At two scales fewer wait: what waits takes no more memory.
+    assert len(taken) <= (8 if len(scales) == 1 else 2)
     assert len(list(stream)) == 39
 
 

@@ -10,12 +10,14 @@ from PIL import Image
 
 from qepose_tf.data.coco import read_coco
 from qepose_tf.data.letterbox import letterbox, original_points
+from qepose_tf.data.pipeline import eval_dataset
 from qepose_tf.evaluation import (
     coco_metrics,
     evaluate,
     predict_coco,
     score_oks_rank_correlation,
 )
+from qepose_tf.inference import Predictor
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import COCO, CROWDPOSE
 
@@ -25,7 +27,7 @@ def model():
     """An untrained model whose scores are moderate."""
     keras.utils.set_random_seed(0)
     model = PoseEstimator(COCO, backbone="tiny", input_size=64)
-    kernel, bias = model.get_layer("pose_query_encoding").score.weights
+    kernel, bias = model.get_layer("score").weights
     kernel.assign(kernel * 0.02)
     bias.assign(bias + 0.3)
     return model
@@ -104,6 +106,72 @@ def test_evaluate_scores_what_it_predicts(model, scenes, found):
     correlation = score_oks_rank_correlation(*arguments)
     assert evaluation.score_oks_rank_correlation == correlation
     assert -1 <= correlation <= 1
+
+
+def by_image(results):
+    found = {}
+    for result in results:
+        found.setdefault(result["image_id"], []).append(result)
+    return found
+
+
+def test_one_scale_is_no_other_protocol(model, scenes, found):
+    assert predict_coco(model, scenes, 2, scales=(1,), flip=False) == found
+    settings = {
+        name: model.settings[name] for name in ("nms_distance", "max_detections")
+    }
+    assert predict_coco(model, scenes, 2, **settings) == found
+
+
+@pytest.mark.parametrize("protocol", [{"scales": (1, 0.5, 2), "flip": True}])
+def test_a_dataset_is_seen_as_its_pictures_are(model, scenes, protocol):
+    seen = []
+    results = by_image(
+        predict_coco(
+            model,
+            scenes,
+            2,
+            progress=lambda done, total: seen.append((done, total)),
+            **protocol,
+        )
+    )
+    assert seen == sorted(seen) and seen[-1] == (3, 3)
+    predictor = Predictor(model, min_score=0.0, **protocol)
+    files = [record.file for record in scenes.records]
+    for record, poses in zip(scenes.records, predictor.predict(files), strict=True):
+        own = results[record.image_id]
+        assert len(own) == len(poses.scores) > 0
+        for result, pose, score in zip(own, poses.poses, poses.scores, strict=True):
+            keypoints = np.reshape(result["keypoints"], (17, 3))
+            np.testing.assert_allclose(keypoints[:, :2], pose, atol=0.02)
+            assert result["score"] == pytest.approx(float(score), abs=2e-4)
+
+
+def test_evaluate_takes_the_protocol(model, scenes, found):
+    protocol = {"scales": (1, 2), "max_detections": 2}
+    evaluation = evaluate(model, scenes, **protocol)
+    assert evaluation.results == predict_coco(model, scenes, **protocol)
+    counts = [len(own) for own in by_image(evaluation.results).values()]
+    assert len(counts) == 3 and max(counts) == 2 < len(found) / 3
+    with pytest.raises(ValueError, match="scales: expected .* got nan"):
+        evaluate(model, scenes, scales=(float("nan"),))
+
+
+def test_a_strip_does_not_become_a_giant(tmp_path, model):
+    Image.fromarray(np.zeros((4, 900, 3), np.uint8)).save(tmp_path / "strip.png")
+    labels = {
+        "images": [{"id": 1, "file_name": "strip.png", "height": 4, "width": 900}],
+        "categories": [{"id": 1, "name": "person", "keypoints": COCO.keypoints}],
+        "annotations": [],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    coco = read_coco(tmp_path / "labels.json", tmp_path, COCO)
+    (batch,) = eval_dataset(
+        coco, input_size=64, batch_size=1, mean=model.mean, std=model.std
+    )
+    assert batch["image"].shape[1:3] == (64, 256)
+    scale = np.float32([225 / 900, 1 / 4])  # 900 x 4 at 225 x 1, four to one of 64
+    np.testing.assert_allclose(batch["scale"][0], scale)
 
 
 def test_evaluate_wants_the_models_skeleton(model, scenes):

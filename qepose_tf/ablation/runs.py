@@ -34,7 +34,9 @@ class _Job:
 
 def train_row(row: str, seed: int, folder: Path, overrides: tuple = ()) -> None:
     """Trains one row, or `body`, in this process and writes its result last of all."""
+    from qepose_tf.models import load_model
     from qepose_tf.training.run import train
+    from qepose_tf.weights import save_body
 
     body = row == BODY
     config = (
@@ -45,7 +47,7 @@ def train_row(row: str, seed: int, folder: Path, overrides: tuple = ()) -> None:
     started = time.monotonic()
     trained = train(config, progress=False, overwrite=True)
     if body:
-        _save_body(trained.model, folder / BODY_WEIGHTS)
+        save_body(load_model(trained.model).body, folder / BODY_WEIGHTS)
     result = {
         "row": row,
         "seed": seed,
@@ -55,14 +57,6 @@ def train_row(row: str, seed: int, folder: Path, overrides: tuple = ()) -> None:
         **trained.metrics,
     }
     write_file(config.run_dir / RESULT, json.dumps(result, indent=1))
-
-
-def _save_body(model: Path, path: Path) -> None:
-    from qepose_tf.models import load_model
-
-    temporary = path.with_name(f".{path.name}")  # Keras demands the suffix
-    load_model(model).body.save_weights(temporary)
-    temporary.replace(path)
 
 
 def read_result(config: Config) -> dict | None:

@@ -1,12 +1,16 @@
 """A COCO file's annotations as checked arrays, people apart from ignore regions."""
 
 import dataclasses
+import logging
 from typing import Any
 
 import numpy as np
 
 from qepose_tf.data.ignore import Region, box_region, usable_region
+from qepose_tf.data.person_area import BOX_SHARE, estimated_area
 from qepose_tf.data.problems import Problems
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,23 +156,23 @@ def _areas(
     problems: Problems,
     ids: list[Any],
 ) -> np.ndarray:
-    """The annotated areas; for people without one that of a box around them."""
+    """The annotated areas; for people without one an estimate."""
     rows, _ = _number_rows([[a.get("area")] for a in annotations], 1)
     area = rows[:, 0]
     area[~np.isfinite(area) | (area <= 0)] = 0.0
     missing = np.flatnonzero(person & (area <= 0))
-    problems.add(
-        len(missing),
-        "people without a positive area; that of their box is used, "
-        "else of their keypoints' extent",
-        f"annotation {ids[missing[0]]}" if len(missing) else None,
-    )
+    if len(missing) and not any("area" in a for a in annotations):
+        # The format has none (CrowdPose): nothing to mend, nothing for `strict`.
+        logger.info("no person has an area; %g of the box stands in", BOX_SHARE)
+    else:
+        problems.add(
+            len(missing),
+            f"people without a positive area; {BOX_SHARE:g} of their box is used, "
+            "else their keypoints' extent",
+            f"annotation {ids[missing[0]]}" if len(missing) else None,
+        )
     for i in missing:
-        points = keypoints[i, keypoints[i, :, 2] > 0, :2]
-        # Points are pixels' centres: one pixel more than their distance is covered.
-        extent = np.prod(np.ptp(points, axis=0) + 1.0)
-        box = boxes[i, 2] * boxes[i, 3]
-        area[i] = box if box > 0 else extent
+        area[i] = estimated_area(boxes[i], keypoints[i, keypoints[i, :, 2] > 0, :2])
     return area
 
 

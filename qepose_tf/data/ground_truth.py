@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 from pycocotools.coco import COCO
 
+from qepose_tf.data.person_area import BOX_SHARE, estimated_area
+
 logger = logging.getLogger(__name__)
+
+_NO_AREA = f"annotations without a positive area, {BOX_SHARE:g} of the box taken"
 
 
 def load_annotations(
@@ -101,9 +105,12 @@ def ground_truth(
         if person is not None:
             # To pycocotools the id 0 means "unmatched", so ids are given anew.
             people.append({**person, "id": len(people) + 1})
+    # A format that has no areas (CrowdPose) is no fault of the file.
+    expected = {_NO_AREA} if not any("area" in p for p in loaded["annotations"]) else ()
     for what, count in mended.items():
         if count:
-            logger.warning("%s: %d %s", source, count, what)
+            level = logging.INFO if what in expected else logging.WARNING
+            logger.log(level, "%s: %d %s", source, count, what)
     return _coco(list(images.values()), people, category_id)
 
 
@@ -121,8 +128,9 @@ def _person(
     mended["keypoints that are no numbers, taken as not labelled"] += int(broken.sum())
     keypoints[broken] = 0
     labelled = keypoints[:, 2] > 0
-    box = annotation.get("bbox")
+    given_box = box = annotation.get("bbox")
     if box is None or len(box) != 4:
+        given_box = None
         if not labelled.any():
             mended["annotations with neither box nor keypoints left out"] += 1
             return None
@@ -131,9 +139,8 @@ def _person(
         box = [*low, *(keypoints[labelled, :2].max(axis=0) - low + 1)]
     area = annotation.get("area")
     if area is None or not area > 0:
-        # OKS divides by it: the box's area stands in.
-        mended["annotations without a positive area, the box's taken"] += 1
-        area = box[2] * box[3]
+        mended[_NO_AREA] += 1  # OKS divides by it
+        area = estimated_area(given_box, keypoints[labelled, :2])
     return {
         "image_id": annotation["image_id"],
         "category_id": annotation["category_id"],

@@ -1,9 +1,27 @@
 """A whole image at the network's size: resized, normalised and padded."""
 
+import math
+
 import numpy as np
 
 from qepose_tf.data.images import resize_image
 from qepose_tf.ops.geometry import fit_short_side
+
+# The long side is at most so many short sides of the network: a 4000x1 picture at its
+# full aspect ratio would fill any memory.
+MAX_ASPECT = 4.0
+
+
+def capped_short_side(height: int, width: int, short_side: int) -> int:
+    """The short side to ask for, so that a strip's long side keeps to `MAX_ASPECT`.
+
+    Args:
+        height: Of the image.
+        width: Of the image.
+        short_side: Of an image that is no strip.
+    """
+    aspect = max(height, width) / min(height, width)
+    return max(1, math.floor(short_side * min(1.0, MAX_ASPECT / aspect)))
 
 
 def letterbox(

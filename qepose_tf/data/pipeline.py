@@ -18,7 +18,7 @@ from qepose_tf.data.augment import (
 from qepose_tf.data.coco import CocoDataset
 from qepose_tf.data.colour import ColourJitter, colour_factors
 from qepose_tf.data.epochs import EpochOrder
-from qepose_tf.data.letterbox import letterbox
+from qepose_tf.data.letterbox import capped_short_side, letterbox
 from qepose_tf.data.loading import Cache, Example, ExampleLoader, read_record_image
 from qepose_tf.data.selection import select_people
 from qepose_tf.ops.geometry import STRIDE, fit_short_side
@@ -148,8 +148,8 @@ def eval_dataset(
 ) -> tf.data.Dataset:
     """Whole images, letterboxed, in batches of one padded shape.
 
-    A point goes back to the original by `letterbox.original_points`. An image that
-    cannot be read is left out with a warning.
+    A point goes back to the original by `letterbox.original_points`. A strip is shrunk
+    to `letterbox.MAX_ASPECT`. An image that cannot be read is left out with a warning.
 
     Args:
         coco: The data set.
@@ -164,9 +164,10 @@ def eval_dataset(
         Batches of "image" `[B, H, W, 3]` float32 normalised, "image_id" `[B]` int64 and
         "scale" `[B, 2]` float32 (x, y).
     """
+    sides = [capped_short_side(r.height, r.width, input_size) for r in coco.records]
     shapes = [
-        fit_short_side(record.height, record.width, input_size, multiple)[1]
-        for record in coco.records
+        fit_short_side(record.height, record.width, side, multiple)[1]
+        for record, side in zip(coco.records, sides, strict=True)
     ]
     order = sorted(range(len(shapes)), key=lambda row: (shapes[row], row))
     skipped: list[int] = []
@@ -183,7 +184,7 @@ def eval_dataset(
                 "%s; it gets no poses (%d left out so far)", error, len(skipped)
             )
             return np.zeros((0, 0, 3), np.float32), np.ones(2, np.float32)
-        return letterbox(image, input_size, mean, std, multiple)
+        return letterbox(image, sides[int(row)], mean, std, multiple)
 
     def load(row: tf.Tensor) -> dict[str, tf.Tensor]:
         image, scale = tf.numpy_function(read, [row], [tf.float32, tf.float32])

@@ -1,9 +1,11 @@
-"""Parameters and multiply-adds."""
+"""Parameters, multiply-adds and activations."""
 
 import math
 
 import keras
 
+from qepose_tf.layers.keypoint_query import KeypointQuery
+from qepose_tf.layers.pose_query import PoseQueryEncoding
 from qepose_tf.layers.upsample import Upsample
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.ops.geometry import STRIDE
@@ -26,18 +28,68 @@ def macs(model: PoseEstimator, height: int, width: int) -> int:
         width: likewise.
     """
     pixels = height * width
+    body = sum(
+        pixels // stride**2 * math.prod(layer.kernel.shape)
+        for layer, stride in _strides(model.body)
+        if isinstance(layer, keras.layers.Conv2D)
+    )
+    return body + pixels // STRIDE**2 * _head_macs_per_cell(model)
+
+
+def activations(model: PoseEstimator, height: int, width: int) -> int:
+    """Numbers that the layers put out for one image.
+
+    A training step keeps about as many for the gradients, at 4 bytes each in float32
+    and 2 in mixed precision. What is sampled at chosen cells is not counted: it grows
+    with the people, not with the image.
+
+    Args:
+        model: the pose estimator.
+        height: of the input in pixels, a multiple of 32.
+        width: likewise.
+    """
+    pixels = height * width
+    body = sum(
+        pixels // stride**2 * layer.output.shape[-1]
+        for layer, stride in _strides(model.body)
+    )
+    head = sum(map(_numbers_per_cell, model.layers))
+    return body + pixels // STRIDE**2 * head
+
+
+def _numbers_per_cell(layer: keras.Layer) -> int:
+    """What one of the head's layers puts out at a cell, what it keeps inside, too."""
+    if isinstance(layer, keras.Model | keras.layers.InputLayer):
+        return 0
+    outputs = [
+        math.prod(output.shape[3:])
+        for output in keras.tree.flatten(layer.output)
+        if output.shape[1:3] == (None, None)
+    ]
+    inside = 0
+    if isinstance(layer, KeypointQuery):
+        inside = 2 * layer.num_keypoints * layer.channels  # convolution, norm
+    elif isinstance(layer, PoseQueryEncoding):
+        keypoints = layer.input[1].shape[3]
+        # Projected for each keypoint, gathered at four corners, added up, normalised.
+        inside = (1 + 4) * keypoints * layer.units + 2 * layer.units
+    return sum(outputs) + inside
+
+
+def _strides(body: keras.Model) -> list[tuple[keras.Layer, int]]:
+    """The body's layers and the stride of what they put out."""
     strides = {}
-    total = 0
-    for layer in model.body.layers:
+    result = []
+    for layer in body.layers:
         inputs = keras.tree.flatten(layer.input)
         stride = strides[id(inputs[0])] if inputs else 1
         if isinstance(layer, keras.layers.Conv2D):
             stride *= layer.strides[0]
-            total += pixels // stride**2 * math.prod(layer.kernel.shape)
         elif isinstance(layer, Upsample):
             stride //= layer.factor
         strides[id(layer.output)] = stride
-    return total + pixels // STRIDE**2 * _head_macs_per_cell(model)
+        result.append((layer, stride))
+    return result
 
 
 def _head_macs_per_cell(model: PoseEstimator) -> int:

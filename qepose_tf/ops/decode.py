@@ -4,7 +4,10 @@ Every shape is static, for TFLite: an image always has `count` rows, sorted by s
 and a row without a person has score 0.
 """
 
+import numpy as np
 from keras import ops
+
+from qepose_tf.ops.sampling import take_cells
 
 
 def local_maxima(score_map, window: int = 5):
@@ -30,10 +33,19 @@ def top_cells(score_map, count: int):
 
     Returns:
         scores: `[B, count]`, descending, and
-        cells: `[B, count, 2]` int32 (x, y).
+        cells: `[B, count, 2]` int32 (x, y). Where the map has fewer cells, the rows
+        that are left have score 0 and the last cell.
     """
     batch, height, width, _ = ops.shape(score_map)
-    scores, rows = ops.top_k(ops.reshape(score_map, [batch, height * width]), count)
+    size = height * width
+    flat = ops.reshape(score_map, [batch, size])
+    if isinstance(size, int) and size >= count:
+        scores, rows = ops.top_k(flat, count)
+    else:
+        nothing = ops.full([batch, count], -np.inf, flat.dtype)
+        scores, rows = ops.top_k(ops.concatenate([flat, nothing], axis=1), count)
+        scores = ops.where(rows < size, scores, 0.0)
+        rows = ops.minimum(rows, size - 1)
     rows = ops.cast(rows, "int32")
     return scores, ops.stack([rows % width, rows // width], axis=-1)
 
@@ -49,6 +61,9 @@ def same_person(poses, distance: float):
     Returns:
         `[B, P, P]` bool; row `i`, column `j`: pose `j` repeats pose `i`.
     """
+    batch, count = poses.shape[:2]
+    if batch == 0:  # Keras takes no maximum of nothing
+        return ops.zeros([0, count, count], "bool")
     size = ops.max(poses, axis=2) - ops.min(poses, axis=2)  # [B, P, 2]
     reach2 = distance**2 * ops.sum(ops.square(size), axis=-1)
     gap = ops.expand_dims(poses, 2) - ops.expand_dims(poses, 1)  # [B, P, P, K, 2]
@@ -97,13 +112,8 @@ def rank(scores, keep, *rows):
     """
     count = scores.shape[1]
     scores, order = ops.top_k(ops.where(keep, scores, 0.0), count)
-    # One-hot rows times values: a gather with a batch axis is no built-in of every
-    # mobile runtime, and 30 x 30 costs nothing. Exact: each sum has one term.
-    select = ops.one_hot(order, count, dtype="float32")  # [B, P, P]
-    sorted_rows = []
-    for row in rows:
-        batch, _, *rest = ops.shape(row)
-        flat = ops.reshape(ops.cast(row, "float32"), [batch, count, -1])
-        moved = ops.reshape(ops.matmul(select, flat), [batch, count, *rest])
-        sorted_rows.append(ops.cast(moved, row.dtype))
-    return scores, *sorted_rows
+    # The rows as a map of one line: a flat gather, which every mobile runtime has. A
+    # product with one-hot rows would round coordinates to ten bits (a quarter of a
+    # pixel at 1000 px) on GPUs that multiply float32 as TensorFloat-32.
+    at = ops.stack([order, ops.zeros_like(order)], axis=-1)
+    return scores, *(take_cells(row[:, None], at) for row in rows)

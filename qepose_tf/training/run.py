@@ -30,6 +30,7 @@ from qepose_tf.training.run_log import CsvLog, LearningRate, TensorBoardLog
 from qepose_tf.training.schedule import WarmupStepDecay
 from qepose_tf.training.strategy import make_strategy
 from qepose_tf.training.validation import COLUMNS, CocoValidation
+from qepose_tf.weights import load_backbone_weights
 
 logger = logging.getLogger(__name__)
 
@@ -92,9 +93,7 @@ def train(
     keras.utils.set_random_seed(config.seed)
     with _dtype_policy(config.train.precision), Interrupt() as interrupt:
         with strategy.scope():
-            model = build_model(config, skeleton)
-            if config.model.backbone_weights is not None:
-                model.body.load_weights(config.model.backbone_weights)
+            model = initial_model(config, skeleton)
             compile_model(model, config, steps)
         dataset = _train_pipeline(config, train_data, model)
         checkpoints = Checkpoints(run_dir)
@@ -153,6 +152,19 @@ def build_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
     """The model of a config, with fresh weights."""
     settings = config.model.model_dump(exclude={"backbone_weights"})
     return PoseEstimator(skeleton, **settings, **config.loss.model_dump())
+
+
+def initial_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
+    """The model that training begins with: its body may come from a file.
+
+    Raises:
+        OSError: `model.backbone_weights` cannot be read.
+        ValueError: they are not those of this backbone.
+    """
+    model = build_model(config, skeleton)
+    if config.model.backbone_weights is not None:
+        load_backbone_weights(model, config.model.backbone_weights)
+    return model
 
 
 def compile_model(model: PoseEstimator, config: Config, steps_per_epoch: int) -> None:

@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 
-from qepose_tf.data.letterbox import letterbox, original_points
+from qepose_tf.data.letterbox import (
+    capped_short_side,
+    letterbox,
+    original_points,
+)
 from tests.data.pipelines import MEAN, STD
 
 
@@ -30,3 +34,12 @@ def test_letterbox_padding_is_zero_after_normalisation():
     assert not content[60:].any() and not content[:, 100:].any()
     white = np.broadcast_to((255 - MEAN) / STD, (60, 100, 3))
     np.testing.assert_allclose(content[:60, :100], white, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("hw", "side"),
+    [((480, 640), 512), ((100, 400), 512), ((400, 100), 512), ((100, 800), 256)],
+)
+def test_a_strip_keeps_to_four_to_one(hw, side):
+    assert capped_short_side(*hw, 512) == side
+    assert capped_short_side(1, 100_000, 512) == 1

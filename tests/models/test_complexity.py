@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras.layers import Conv2D
 
-from qepose_tf.models.complexity import macs, trainable_params
+from qepose_tf.models.complexity import activations, macs, trainable_params
 
 # Tables of the paper: 29.7 M and 46.4 G at 512, 65.8 M and 143.4 G at 640.
 
@@ -61,3 +61,23 @@ def test_moving_statistics_are_not_counted(pair_model):
 
 def trainable_norms(model):
     return sum(w.shape[0] for w in model.trainable_weights if w.name == "gamma")
+
+
+def test_activations_by_hand(pair_model):
+    """K = 2, 4 and 8 channels, W = 16: what every layer puts out for 64 x 64."""
+    images = np.zeros((1, 64, 64, 3), "float32")
+    body = pair_model.body
+    layers = [x for x in body.layers if not x.name.endswith("_pad")]
+    maps = keras.Model(body.input, [layer.output for layer in layers])(images)
+    expected = sum(math.prod(output.shape) for output in maps)
+    # Padded maps are counted without their borders.
+    paddings = [x for x in body.layers if x.name.endswith("_pad")]
+    inputs = keras.Model(body.input, [layer.input for layer in paddings])(images)
+    expected += sum(math.prod(output.shape) for output in keras.tree.flatten(inputs))
+    general = (32 + 64 + 128) + 240  # upsampled, concatenated
+    instance = 9 * 8  # three convolutions, norms; two ReLU, an addition, a ReLU
+    instance += 8
+    query = 3 * 2 * 4 + 2 * 2  # convolution, norm, ReLU; displacements
+    scorer = 5 * 2 * 16 + 3 * 16 + 1
+    expected += 16 * 16 * (general + instance + query + scorer)
+    assert activations(pair_model, 64, 64) == expected

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qepose_tf.ops.decode import local_maxima, pose_nms, rank, same_person, top_cells
-from tests.backends import everywhere
+from tests.backends import BACKEND, assert_same, everywhere, to_numpy
 
 
 def maxima(score_map, window=5):
@@ -56,6 +56,26 @@ def test_top_cells_equal_a_full_sort():
         )
         x, y = cells[image].T
         np.testing.assert_array_equal(score_map[image, y, x, 0], scores[image])
+
+
+@pytest.mark.parametrize("height", [None, 2])
+def test_more_rows_than_cells_are_empty(height):
+    score_map = np.float32([[0.2, -0.5, 0.9], [0.4, 0.0, 0.1]]).reshape(1, 2, 3, 1)
+    found = everywhere(lambda m: top_cells(m, 8), score_map)
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        shape = [None, height, None, 1]
+        unknown = tf.function(
+            lambda m: top_cells(m, 8), input_signature=[tf.TensorSpec(shape)]
+        )
+        assert_same(to_numpy(unknown(score_map)), found)
+    scores, cells = found
+    expected = np.float32([[0.9, 0.4, 0.2, 0.1, 0, -0.5, 0, 0]])
+    np.testing.assert_array_equal(scores, expected)
+    x, y = cells[0, :6].T
+    np.testing.assert_array_equal(score_map[0, y, x, 0], expected[0, :6])
+    np.testing.assert_array_equal(cells[0, 6:], [[2, 1], [2, 1]])
 
 
 def square(x, y=0.0, side=100.0):
@@ -153,6 +173,14 @@ def test_pose_nms_equals_the_greedy_twin(keypoints):
 def test_one_keypoint_has_no_size_to_reach_with():
     poses = np.float32([[[[3, 3]], [[3, 3]], [[3.01, 3]]]])
     np.testing.assert_array_equal(nms(poses, [[0.9, 0.8, 0.7]]), [[True, False, True]])
+
+
+def test_no_image_is_no_pose():
+    poses, scores = np.zeros((0, 4, 5, 2), "float32"), np.zeros((0, 4), "float32")
+    keep = everywhere(pose_nms, poses, scores)
+    assert keep.shape == (0, 4) and keep.dtype == bool
+    _, ranked = everywhere(rank, scores, keep, poses)
+    assert ranked.shape == poses.shape
 
 
 def test_rank_brings_what_is_kept_to_the_front():

@@ -16,8 +16,14 @@ from qepose_tf.config import Config, dump_config, load_config
 from qepose_tf.models import load_model
 from qepose_tf.skeleton import COCO
 from qepose_tf.training.data_sources import read_datasets
-from qepose_tf.training.run import steps_per_epoch, train
+from qepose_tf.training.run import (
+    build_model,
+    initial_model,
+    steps_per_epoch,
+    train,
+)
 from qepose_tf.training.validation import COLUMNS
+from qepose_tf.weights import save_body
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -246,6 +252,24 @@ def test_ctrl_c_leaves_a_usable_checkpoint(folder, tmp_path):
     assert process.returncode != 0
     assert load_model(tmp_path / "run/last.keras").input_size == 64
     assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_training_begins_with_the_backbone_weights_of_the_config(folder, tmp_path):
+    config = make_config(folder)
+    keras.utils.set_random_seed(5)
+    body = build_model(config, COCO).body
+    file = tmp_path / "body.weights.h5"
+    save_body(body, file)
+    weights = {"backbone_weights": file}
+    config = config.model_copy(
+        update={"model": config.model.model_copy(update=weights)}
+    )
+    model = initial_model(config, COCO)
+    for weight, expected in zip(model.body.weights, body.weights, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="body.weights.h5: expected weights of"):
+        initial_model(config, COCO)
 
 
 def test_a_batch_larger_than_the_data_is_one_clear_line(folder, tmp_path):

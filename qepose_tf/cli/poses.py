@@ -1,0 +1,141 @@
+"""`qepose evaluate` and `qepose predict`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qepose_tf.cli.options import (
+    Flip,
+    Json,
+    Limit,
+    MaxDetections,
+    Model,
+    NmsDistance,
+    Scales,
+    ScoreThreshold,
+    check_outputs,
+    protocol,
+)
+from qepose_tf.output_files import writable_folder, write_file
+from qepose_tf.terminal import STDOUT, counted, progress_bar, show_report
+
+
+def evaluate(
+    model: Model,
+    annotations: Annotated[Path, typer.Option(help="COCO keypoint JSON.")],
+    images: Annotated[Path, typer.Option(help="Folder of its images.")],
+    min_area: Annotated[
+        float, typer.Option(min=0, help="Only people of at least this area, px^2.")
+    ] = 0.0,
+    batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    limit: Limit = None,
+    flip: Flip = False,
+    scales: Scales = "1",
+    nms_distance: NmsDistance = None,
+    max_detections: MaxDetections = None,
+    score_threshold: ScoreThreshold = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write how well the score tells the quality: figures and a picture.",
+        ),
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Write the poses as COCO results.")
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Score a model with COCO's ten keypoint figures."""
+    check_outputs(results, json_file)
+    if calibration is not None:
+        writable_folder(calibration)
+    seen = protocol(flip, scales, nms_distance, max_detections, score_threshold)
+    from qepose_tf.data.coco import read_coco
+    from qepose_tf.evaluation import evaluate as run
+    from qepose_tf.evaluation import write_results
+    from qepose_tf.models import load_model
+
+    estimator = load_model(model)
+    coco = read_coco(annotations, images, estimator.skeleton, limit=limit)
+    with progress_bar("evaluating") as progress:
+        evaluation = run(
+            estimator, coco, batch_size, min_area=min_area, progress=progress, **seen
+        )
+    report: dict[str, Any] = dict(evaluation.metrics)
+    report["score_oks_rank_correlation"] = evaluation.score_oks_rank_correlation
+    report["images"] = len(coco.records)
+    if results is not None:
+        write_results(evaluation.results, results)
+        report["results"] = str(results)
+    if calibration is not None:
+        report |= _calibration(evaluation, coco, min_area, calibration)
+    show_report(report, json_file)
+
+
+def _calibration(evaluation: Any, coco: Any, min_area: float, folder: Path) -> dict:
+    from qepose_tf.calibration import calibrate, write_calibration
+
+    found = calibrate(
+        coco.path,
+        evaluation.results,
+        coco.skeleton.sigmas,
+        image_ids=[record.image_id for record in coco.records],
+        min_area=min_area,
+        category_id=coco.category_id,
+    )
+    write_calibration(found, folder)
+    return {
+        "rank_correlation_matched": found.rank_correlation_matched,
+        "calibration_error": found.calibration_error,
+        "ap_lost_to_ranking": found.ap_lost_to_ranking,
+        "calibration": str(folder),
+    }
+
+
+def predict(
+    model: Model,
+    sources: Annotated[
+        list[str], typer.Argument(help="Images, folders, globs.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of drawn pictures, results.json.")],
+    min_score: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out people below it.")
+    ] = 0.2,
+    batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    flip: Flip = False,
+    scales: Scales = "1",
+    nms_distance: NmsDistance = None,
+    max_detections: MaxDetections = None,
+    score_threshold: ScoreThreshold = None,
+    json_file: Json = None,
+) -> None:
+    """Find the people in images; draw them and write their poses."""
+    from qepose_tf.inference import Predictor, find_images
+    from qepose_tf.prediction_files import write_predictions
+
+    files = find_images(sources)
+    results = out / "results.json"
+    check_outputs(results, json_file)
+    seen = protocol(flip, scales, nms_distance, max_detections, score_threshold)
+    predictor = Predictor(model, batch_size=batch_size, min_score=min_score, **seen)
+    with progress_bar("predicting") as progress:
+        pictures = write_predictions(
+            counted(predictor.predict(files), len(files), progress),
+            out,
+            predictor.skeleton,
+            results,
+            min_score=min_score,
+        )
+    if json_file == STDOUT:
+        typer.echo(results.read_text())
+        return
+    if json_file is not None:
+        write_file(json_file, results.read_text())
+    report = {
+        "pictures": [str(picture) for picture in pictures],
+        "results": str(results),
+        "unreadable": len(predictor.failures),
+    }
+    show_report(report, None)

@@ -1,0 +1,69 @@
+"""`qepose train` and `qepose import-weights`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qepose_tf.cli.options import Json, Limit, check_outputs
+from qepose_tf.terminal import STDOUT, show_report
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A YAML file, see configs/.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier run of the name.")
+    ] = False,
+    limit: Limit = None,
+    json_file: Json = None,
+) -> None:
+    """Train a model as a config says; overrides look like train.epochs=3."""
+    from qepose_tf.config import limited, load_config
+
+    resolved = load_config(config, overrides or ())
+    if limit is not None:
+        resolved = limited(resolved, limit)
+    check_outputs(json_file)
+    from qepose_tf.training import run
+
+    # Keras' own lines go to stdout, where JSON must stand alone.
+    progress = False if json_file == STDOUT else None
+    result = run.train(resolved, overwrite=overwrite, progress=progress)
+    report = {
+        "model": str(result.model),
+        "run_dir": str(result.run_dir),
+        "last": str(result.last),
+        **result.metrics,
+    }
+    show_report(report, json_file)
+
+
+def import_weights(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A PyTorch HRNet: .pth or .safetensors.")
+    ],
+    config: Annotated[Path, typer.Option(help="A YAML file that says which backbone.")],
+    out: Annotated[Path, typer.Option(help="File to write, FILE.weights.h5.")],
+    json_file: Json = None,
+) -> None:
+    """Turn a public HRNet checkpoint into backbone weights to start from."""
+    from qepose_tf.config import load_config
+
+    resolved = load_config(config)
+    check_outputs(out, json_file)
+    from qepose_tf.skeleton import Skeleton
+    from qepose_tf.training.run import build_model
+    from qepose_tf.weights import import_weights as run
+
+    model = build_model(resolved, Skeleton.load(resolved.skeleton))
+    report = run(checkpoint, model, out)
+    unused = {group: len(names) for group, names in report.unused.items()}
+    show_report(
+        {**report.to_dict(), "out": str(out)},
+        json_file,
+        unused=", ".join(f"{group} {count}" for group, count in unused.items()),
+        kept_at_initial=f"{len(report.kept_at_initial)} tensors",
+    )

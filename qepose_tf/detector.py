@@ -1,0 +1,184 @@
+"""A traced model and how it looks at an image: once, mirrored, at several sizes."""
+
+import functools
+import logging
+import math
+import numbers
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from qepose_tf.models import PoseEstimator
+from qepose_tf.models.multi_view import detect, merge
+
+MAX_SCALE = 8.0
+DECODING = ("max_detections", "score_threshold", "nms_distance")
+
+logger = logging.getLogger(__name__)
+
+
+class Detections(NamedTuple):
+    """The people of a batch, by descending score; an empty row scores 0.
+
+    Attributes:
+        poses: `[B, P, K, 2]` float32 (x, y) in pixels.
+        scores: `[B, P]` float32 in [0, 1].
+        keypoint_scores: `[B, P, K]` float32.
+    """
+
+    poses: np.ndarray
+    scores: np.ndarray
+    keypoint_scores: np.ndarray
+
+
+class Detector:
+    """Finds people in letterboxed images, by the test-time protocol that is asked for.
+
+    A model is traced once for every shape, and once for all detectors of the same
+    settings. Without any setting the model's own decoder does the work.
+
+    Args:
+        model: a `PoseEstimator`.
+        flip: see `models.multi_view.detect`.
+        scales: sizes to look at an image in, as multiples of its usual one; whoever
+            makes the images does so at each of `short_sides`, and merges what
+            was found there by `merge`. A repeated scale counts once.
+        nms_distance: of the pose suppression, also between scales; the model's where
+            it is None.
+        max_detections: people per image; the model's where it is None.
+        score_threshold: people who score more are kept; the model's where it is None.
+
+    Raises:
+        ValueError: a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        model: PoseEstimator,
+        *,
+        flip: bool = False,
+        scales: Iterable[float] = (1.0,),
+        nms_distance: float | None = None,
+        max_detections: int | None = None,
+        score_threshold: float | None = None,
+    ) -> None:
+        self.model = model
+        self.scales = _checked_scales(scales)
+        own = {name: model.settings[name] for name in DECODING}
+        asked = _checked_decoding(nms_distance, max_detections, score_threshold)
+        decoding = {**own, **asked}
+        self.max_detections = decoding["max_detections"]
+        plain = not flip and decoding == own
+        self._detect = _traced(model, None if plain else {"flip": flip, **decoding})
+        keypoints = model.skeleton.num_keypoints
+        if len(self.scales) > 1 and keypoints == 1:
+            logger.warning(
+                "one keypoint has no size by which poses could be told to be near: of "
+                "%d scales only exact repeats are merged",
+                len(self.scales),
+            )
+        rows = len(self.scales) * self.max_detections
+        self._merge = tf.function(
+            functools.partial(
+                merge,
+                max_detections=self.max_detections,
+                nms_distance=decoding["nms_distance"],
+            ),
+            input_signature=[
+                tf.TensorSpec([None, rows, *rest], tf.float32)
+                for rest in ([keypoints, 2], [], [keypoints])
+            ],
+        )
+
+    def short_sides(self, short_side: int) -> list[int]:
+        """The short side of an image at each scale, in pixels."""
+        return [max(1, round(short_side * scale)) for scale in self.scales]
+
+    def batch_sizes(self, batch_size: int) -> list[int]:
+        """Images at each scale that take no more memory than a batch of scale 1."""
+        return [max(1, int(batch_size / max(1.0, s) ** 2)) for s in self.scales]
+
+    def detect(self, images: Any) -> Detections:
+        """The people of letterboxed images `[B, H, W, 3]`, in pixels of these."""
+        return Detections(*(rows.numpy() for rows in self._detect(images)))
+
+    def merge(self, views: Sequence[Detections]) -> Detections:
+        """The people of images that were seen at every scale.
+
+        Args:
+            views: what `detect` found, scale by scale, brought to pixels of the
+                original images. A single scale's is returned as it is.
+        """
+        if len(views) == 1:
+            return views[0]
+        joined = (np.concatenate(rows, axis=1) for rows in zip(*views, strict=True))
+        return Detections(*(rows.numpy() for rows in self._merge(*joined)))
+
+
+_Traced = Callable[[Any], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+# Tracing W32 costs more than many batches do, and a training run validates often. The
+# functions know their model weakly, or it would never be freed.
+_TRACED: weakref.WeakKeyDictionary[PoseEstimator, dict[Any, _Traced]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _traced(model: PoseEstimator, settings: dict[str, Any] | None) -> _Traced:
+    """The model as a function of images of any shape, traced at its first call.
+
+    `settings` are those of `detect`; where it is None, the model's decoder decides.
+    """
+    known = _TRACED.setdefault(model, {})
+    key = None if settings is None else tuple(settings.values())
+    if key in known:
+        return known[key]
+    reference = weakref.ref(model)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
+    def run(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        if settings is None:
+            outputs = reference()(images, training=False)
+        else:
+            outputs = detect(reference(), images, **settings)
+        return outputs["poses"], outputs["scores"], outputs["keypoint_scores"]
+
+    known[key] = run
+    return run
+
+
+def _checked_scales(scales: Iterable[float]) -> tuple[float, ...]:
+    message = f"scales: expected numbers above 0 and up to {MAX_SCALE:g}, got"
+    if isinstance(scales, str) or not isinstance(scales, Iterable):
+        raise ValueError(f"{message} {scales!r}")
+    scales = list(scales)
+    if not scales:
+        raise ValueError(f"{message} none")
+    for scale in scales:
+        # written so that NaN is refused
+        if not isinstance(scale, numbers.Real) or not 0 < scale <= MAX_SCALE:
+            raise ValueError(f"{message} {scale!r}")
+    return tuple(dict.fromkeys(map(float, scales)))
+
+
+def _checked_decoding(
+    nms_distance: float | None,
+    max_detections: int | None,
+    score_threshold: float | None,
+) -> dict[str, float]:
+    """Those that are given, by name."""
+    # written so that NaN is refused
+    if nms_distance is not None and not 0 <= nms_distance < math.inf:
+        raise ValueError(f"nms_distance: expected 0 or more, got {nms_distance!r}")
+    if score_threshold is not None and not 0 <= score_threshold <= 1:
+        raise ValueError(f"score_threshold: expected 0 to 1, got {score_threshold!r}")
+    whole = isinstance(max_detections, numbers.Integral)
+    if max_detections is not None and not (whole and max_detections > 0):
+        raise ValueError(
+            f"max_detections: expected a whole number above 0, got {max_detections!r}"
+        )
+    values = (max_detections, score_threshold, nms_distance)
+    pairs = zip(DECODING, values, strict=True)
+    return {name: value for name, value in pairs if value is not None}

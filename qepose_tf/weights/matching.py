@@ -1,0 +1,203 @@
+"""Which tensor of a PyTorch HRNet belongs to which weight of the body."""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from ml_dtypes import bfloat16
+
+from qepose_tf.models.hrnet import VARIANTS
+from qepose_tf.weights.checkpoint import names_of
+
+FLOATS = {np.dtype(name) for name in ("<f2", "<f4", "<f8")} | {np.dtype(bfloat16)}
+# torch's name -> ours.
+NORM = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
+}
+COUNTER = "num_batches_tracked"
+# The first layer, behind what DataParallel, training scripts and mmpose prepend.
+FIRST = re.compile(r"((?:module\.|model\.|backbone\.)*)conv1\.weight")
+WIDTH = "transition1.0.0.weight"
+# First parts of the names of heads, which solve another task. The ImageNet files of the
+# pose project call theirs `head` and `fc`, later ones have the three longer names.
+CLASSIFIER_PARTS = ("incre_modules", "downsamp_modules", "classifier", "head", "fc")
+DEKR_PARTS = (
+    "transition_heatmap",
+    "head_heatmap",
+    "transition_offset",
+    "offset_feature_layers",
+    "offset_final_layer",
+)
+MMPOSE_PARTS = ("head", "keypoint_head")
+UNUSED = (*CLASSIFIER_PARTS, "final_layer", *DEKR_PARTS)
+
+
+@dataclass(frozen=True)
+class Match:
+    """Every tensor of a checkpoint and every weight of a body, in one of three lists.
+
+    Attributes:
+        values: the body's variables and what they become, float32 in Keras' layout.
+        unused: names of the tensors that the body has no use for, by group.
+        kept: names of the tensors that the checkpoint's network does not have.
+        source: what kind of network the checkpoint is of.
+    """
+
+    values: list[tuple[keras.Variable, np.ndarray]]
+    unused: dict[str, list[str]]
+    kept: list[str]
+    source: str
+
+
+def match_tensors(tensors: dict[str, np.ndarray], body: keras.Model) -> Match:
+    """Pairs a checkpoint's tensors with the body's weights, and changes neither.
+
+    Args:
+        tensors: by their names in PyTorch, in its layout.
+        body: of `models.hrnet.hrnet`.
+
+    Raises:
+        ValueError: a tensor is missing, unknown, of another shape or holds no finite
+            numbers; the network is no HRNet or one of another width.
+    """
+    inner, outer = _without_prefix(tensors)
+    _check_width(inner, body)
+    weights = _weights(body)
+    unused, source = _set_aside(inner, outer, weights)
+    values = {name: inner[name] for name in inner if name in weights}
+    missing = [name for name in weights if name not in values]
+    # HRNet for single-person pose reads its keypoints from the stride-4 branch alone,
+    # so its last exchange has no other rows. The whole rows are missing, or none.
+    kept = [name for name in weights if _in_lower_rows(name, body)]
+    if not set(kept) <= set(missing):
+        kept = []
+    lacking = [name for name in missing if name not in kept]
+    if lacking:
+        described = [f"{name} {_torch_shape(*weights[name])}" for name in lacking]
+        raise ValueError(f"lacks tensors that the body needs: {names_of(described)}")
+    pairs = [
+        (weights[name][0], _converted(name, value, *weights[name]))
+        for name, value in values.items()
+    ]
+    return Match(pairs, unused, kept, source)
+
+
+def variant_of(body: keras.Model) -> str:
+    """The body's key in `models.hrnet.VARIANTS`."""
+    width = body.outputs[0].shape[-1]
+    return next(name for name, row in VARIANTS.items() if row.width == width)
+
+
+def _without_prefix(tensors: dict) -> tuple[dict, dict]:
+    """The backbone's tensors by their plain names, and those outside of it."""
+    prefixes = [match[1] for match in map(FIRST.fullmatch, tensors) if match]
+    if len(prefixes) != 1:
+        found = f"got {names_of(list(tensors))}"
+        if prefixes:
+            found = f"got more than one: {[f'{p}conv1.weight' for p in prefixes]}"
+        raise ValueError(f"expected one HRNet that starts with conv1.weight, {found}")
+    prefix = prefixes[0]
+    inner = {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+    outer = {name: v for name, v in tensors.items() if not name.startswith(prefix)}
+    return inner, outer
+
+
+def _check_width(tensors: dict, body: keras.Model) -> None:
+    if WIDTH not in tensors or tensors[WIDTH].ndim != 4:
+        raise ValueError(f"expected an HRNet, but it has no convolution {WIDTH}")
+    found, wanted = tensors[WIDTH].shape[0], body.outputs[0].shape[-1]
+    if found != wanted:
+        raise ValueError(
+            f"this looks like w{found}, the model's backbone is {variant_of(body)} "
+            f"({WIDTH} has {found} channels, expected {wanted})"
+        )
+
+
+def _weights(body: keras.Model) -> dict[str, tuple[keras.Variable, bool]]:
+    """The body's variables by torch's names, and whether it is a kernel."""
+    found = {}
+    for layer in body.layers:
+        key = layer.name.replace("_", ".").replace("fuse.layers", "fuse_layers")
+        if isinstance(layer, keras.layers.Conv2D):
+            found[f"{key}.weight"] = (layer.kernel, True)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            for theirs, ours in NORM.items():
+                found[f"{key}.{theirs}"] = (getattr(layer, ours), False)
+    if len(found) != len(body.variables):
+        raise ValueError(f"expected an HRNet body, got {body.name}")
+    return found
+
+
+def _in_lower_rows(name: str, body: keras.Model) -> bool:
+    modules = VARIANTS[variant_of(body)].modules[-1]
+    last = rf"stage4\.{modules - 1}\.fuse_layers\.[1-3]\."
+    return re.match(last, name) is not None
+
+
+def _set_aside(
+    inner: dict, outer: dict, weights: dict
+) -> tuple[dict[str, list[str]], str]:
+    """Groups of tensors that are left out on purpose, and what they tell."""
+    unused: dict[str, list[str]] = defaultdict(list)
+    unknown = []
+    for name in inner:
+        first = name.split(".")[0]
+        layer, _, last = name.rpartition(".")
+        if name in weights:
+            continue
+        if first in UNUSED:
+            unused[first].append(name)
+        elif last == COUNTER and f"{layer}.running_mean" in weights:
+            unused[COUNTER].append(name)
+        else:
+            unknown.append(name)
+    for name in outer:
+        first = name.removeprefix("module.").split(".")[0]
+        if first in MMPOSE_PARTS:
+            unused[first].append(name)
+        else:
+            unknown.append(name)
+    if unknown:
+        raise ValueError(f"holds tensors that no known HRNet has: {names_of(unknown)}")
+    return dict(unused), "mmpose" if outer else _source(unused)
+
+
+def _source(groups: dict) -> str:
+    if any(part in groups for part in DEKR_PARTS):
+        return "DEKR"
+    if any(part in groups for part in CLASSIFIER_PARTS):
+        return "HRNet classification"
+    return "HRNet pose" if "final_layer" in groups else "HRNet body"
+
+
+def _torch_shape(variable: keras.Variable, is_kernel: bool) -> list[int]:
+    shape = list(variable.shape)
+    return [shape[3], shape[2], shape[0], shape[1]] if is_kernel else shape
+
+
+def _converted(
+    name: str, value: np.ndarray, variable: keras.Variable, is_kernel: bool
+) -> np.ndarray:
+    """The tensor as float32 in Keras' layout, checked."""
+    expected = _torch_shape(variable, is_kernel)
+    if list(value.shape) != expected:
+        raise ValueError(f"{name} has shape {list(value.shape)}, expected {expected}")
+    if value.dtype not in FLOATS:
+        raise ValueError(f"{name} is of type {value.dtype}, expected floating point")
+    with np.errstate(over="ignore"):
+        value = value.astype(np.float32)
+    if not np.isfinite(value).all():
+        raise ValueError(f"{name} holds numbers that are not finite")
+    if name.endswith("running_var") and (value < 0).any():
+        raise ValueError(f"{name} holds negative variances")
+    # [O, I, H, W] -> [H, W, I, O]
+    return value.transpose(2, 3, 1, 0) if is_kernel else value
