@@ -10,10 +10,13 @@ if __name__ == "__main__":
     parser.add_argument("--config", required=True, help="a YAML file, see configs/")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     parser.add_argument("--overwrite", action="store_true", help="replace the run")
+    parser.add_argument("--resume", action="store_true", help="go on with the run")
     parser.add_argument("--limit", help="only the first images")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     # Intermixed: overrides may stand before and after the options.
     given = parser.parse_intermixed_args()
-    flags = [f"--{name}" for name in ("overwrite", "debug") if getattr(given, name)]
+    flags = [
+        f"--{name}" for name in ("overwrite", "resume", "debug") if getattr(given, name)
+    ]
     flags += ["--limit", given.limit] if given.limit else []
     sys.exit(main(["train", *flags, "--", given.config, *given.overrides]))

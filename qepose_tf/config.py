@@ -74,6 +74,7 @@ class DatasetConfig(_Section):
     annotations: Path
     images: Path
     limit: Count | None = None
+    only_labelled: Flag = False  # leave out images without a labelled person
 
 
 class SyntheticConfig(_Section):
@@ -200,24 +201,6 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         others = {other for other, _ in lines} - {key}
         more = f" (also wrong: {', '.join(sorted(others))})" if others else ""
         raise ValueError(f"{source}: {text}{more}") from None
-
-
-def limited(config: Config, images: int) -> Config:
-    """The config on the first images of its training and validation data alone."""
-    data = config.data
-    if data.synthetic is not None:
-        scenes = data.synthetic
-        fewer = {
-            "train_scenes": min(images, scenes.train_scenes),
-            "val_scenes": min(images, scenes.val_scenes),
-        }
-        changed = {"synthetic": scenes.model_copy(update=fewer)}
-    else:
-        changed = {
-            name: source and source.model_copy(update={"limit": images})
-            for name, source in (("train", data.train), ("val", data.val))
-        }
-    return config.model_copy(update={"data": data.model_copy(update=changed)})
 
 
 def dump_config(config: Config, path: str | Path) -> None:

@@ -81,16 +81,8 @@ class Detector:
                 len(self.scales),
             )
         rows = len(self.scales) * self.max_detections
-        self._merge = tf.function(
-            functools.partial(
-                merge,
-                max_detections=self.max_detections,
-                nms_distance=decoding["nms_distance"],
-            ),
-            input_signature=[
-                tf.TensorSpec([None, rows, *rest], tf.float32)
-                for rest in ([keypoints, 2], [], [keypoints])
-            ],
+        self._merge = _merging(
+            rows, keypoints, self.max_detections, decoding["nms_distance"]
         )
 
     def short_sides(self, short_side: int) -> list[int]:
@@ -147,6 +139,17 @@ def _traced(model: PoseEstimator, settings: dict[str, Any] | None) -> _Traced:
 
     known[key] = run
     return run
+
+
+def _merging(
+    rows: int, keypoints: int, max_detections: int, nms_distance: float
+) -> Callable[..., Sequence[tf.Tensor]]:
+    run = functools.partial(
+        merge, max_detections=max_detections, nms_distance=nms_distance
+    )
+    shapes = ([None, rows, keypoints, 2], [None, rows], [None, rows, keypoints])
+    signature = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+    return tf.function(run, input_signature=signature)
 
 
 def _checked_scales(scales: Iterable[float]) -> tuple[float, ...]:

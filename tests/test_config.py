@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from qepose_tf.config import Config, dump_config, load_config
+from qepose_tf.config_changes import differing_keys, limited
 
 ROOT = Path(__file__).parent.parent
 
@@ -165,7 +166,8 @@ def test_shipped_configs_are_valid_and_say_what_they_cost(path):
     config = load_config(path)
     assert isinstance(config, Config)
     assert config.name == path.stem
-    assert config.data.synthetic or (config.data.train and config.data.val)
+    # A data set that is only scored has no training data.
+    assert config.data.synthetic or config.data.val
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     for word in ("command", "hardware", "time", "paper's AP", "measured AP"):
         assert any(line.startswith(f"# {word} ") for line in header), word
@@ -179,3 +181,34 @@ def test_paper_configs_keep_the_papers_recipe():
         assert config.train == default.train
         assert config.augment == default.augment
         assert config.loss == default.loss
+
+
+def test_differing_keys_are_dotted():
+    first = Config(name="a")
+    second = Config.model_validate(
+        {
+            "name": "a",
+            "seed": 3,
+            "train": {"drop_epochs": [1]},
+            "data": {"strict": True},
+        }
+    )
+    assert differing_keys(first, first) == []
+    expected = ["seed", "data.strict", "train.drop_epochs"]
+    assert differing_keys(first, second) == expected
+    with_data = Config.model_validate(
+        {"name": "a", "data": {"train": {"annotations": "a.json", "images": "i"}}}
+    )
+    assert "data.train.annotations" in differing_keys(first, with_data)
+
+
+def test_limited_to_a_few_images():
+    source = {"annotations": "a.json", "images": "i", "limit": 500}
+    data = {"train": source, "val": source}
+    config = limited(Config.model_validate({"name": "a", "data": data}), 7)
+    assert (config.data.train.limit, config.data.val.limit) == (7, 7)
+    data = {"synthetic": {"train_scenes": 9, "val_scenes": 3}}
+    config = limited(Config.model_validate({"name": "a", "data": data}), 7)
+    scenes = config.data.synthetic
+    assert (scenes.train_scenes, scenes.val_scenes) == (7, 3)
+    assert limited(Config(name="a"), 7) == Config(name="a")

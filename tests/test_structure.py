@@ -17,6 +17,7 @@ ALL_FILES = sorted(
 ROWS = (
     ("skeleton_checks", "output_files"),
     ("skeleton", "config"),
+    ("config_changes",),
     ("ops",),
     ("losses", "layers", "data"),
     ("models", "coco_evaluator"),

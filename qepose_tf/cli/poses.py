@@ -23,8 +23,16 @@ from qepose_tf.terminal import STDOUT, counted, progress_bar, show_report
 
 def evaluate(
     model: Model,
-    annotations: Annotated[Path, typer.Option(help="COCO keypoint JSON.")],
-    images: Annotated[Path, typer.Option(help="Folder of its images.")],
+    annotations: Annotated[
+        Path | None, typer.Option(help="COCO keypoint JSON.", show_default=False)
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of its images.", show_default=False)
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A YAML file whose data.val stands for these two."),
+    ] = None,
     min_area: Annotated[
         float, typer.Option(min=0, help="Only people of at least this area, px^2.")
     ] = 0.0,
@@ -48,6 +56,7 @@ def evaluate(
     json_file: Json = None,
 ) -> None:
     """Score a model with COCO's ten keypoint figures."""
+    annotations, images = _scored_data(annotations, images, config)
     check_outputs(results, json_file)
     if calibration is not None:
         writable_folder(calibration)
@@ -72,6 +81,22 @@ def evaluate(
     if calibration is not None:
         report |= _calibration(evaluation, coco, min_area, calibration)
     show_report(report, json_file)
+
+
+def _scored_data(
+    annotations: Path | None, images: Path | None, config: Path | None
+) -> tuple[Path, Path]:
+    """The annotation file and the folder of images, named or a config's `data.val`."""
+    if annotations and images and not config:
+        return annotations, images
+    if not config or annotations or images:
+        raise typer.BadParameter("expected --annotations and --images, or --config")
+    from qepose_tf.config import load_config
+
+    data = load_config(config).data
+    if data.val is None:
+        raise ValueError(f"{config}: data.val: expected annotations and images")
+    return data.root / data.val.annotations, data.root / data.val.images
 
 
 def _calibration(evaluation: Any, coco: Any, min_area: float, folder: Path) -> dict:

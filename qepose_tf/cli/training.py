@@ -17,12 +17,18 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run of the name.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run that was stopped.")
+    ] = False,
     limit: Limit = None,
     json_file: Json = None,
 ) -> None:
     """Train a model as a config says; overrides look like train.epochs=3."""
-    from qepose_tf.config import limited, load_config
+    from qepose_tf.config import load_config
+    from qepose_tf.config_changes import limited
 
+    if resume and overwrite:
+        raise typer.BadParameter("expected --resume or --overwrite, got both")
     resolved = load_config(config, overrides or ())
     if limit is not None:
         resolved = limited(resolved, limit)
@@ -31,7 +37,7 @@ def train(
 
     # Keras' own lines go to stdout, where JSON must stand alone.
     progress = False if json_file == STDOUT else None
-    result = run.train(resolved, overwrite=overwrite, progress=progress)
+    result = run.train(resolved, overwrite=overwrite, resume=resume, progress=progress)
     report = {
         "model": str(result.model),
         "run_dir": str(result.run_dir),

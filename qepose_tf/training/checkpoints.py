@@ -44,6 +44,13 @@ class Checkpoints(keras.callbacks.Callback):
         self._best_value = -math.inf
         self._saved_at = time.monotonic()
 
+    def go_on_from(self, best_logs: dict[str, float]) -> None:
+        """Takes over from a stopped run in the same folder."""
+        self.last = self.folder / LAST
+        if best_logs:
+            self.best, self.best_logs = self.folder / BEST, best_logs
+            self._best_value = best_logs[self.monitor]
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves what this epoch calls for."""
         logs = logs or {}

@@ -34,6 +34,7 @@ def _coco(config: Config, skeleton: Skeleton, source: DatasetConfig) -> CocoData
         root / source.images,
         skeleton,
         limit=source.limit,
+        only_labelled=source.only_labelled,
         strict=config.data.strict,
     )
 

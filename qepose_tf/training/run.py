@@ -26,6 +26,12 @@ from qepose_tf.training.guards import (
     readable_op_errors,
     weights_are_finite,
 )
+from qepose_tf.training.resume import (
+    best_row,
+    open_stopped_run,
+    restore,
+    restored_log,
+)
 from qepose_tf.training.run_log import CsvLog, LearningRate, TensorBoardLog
 from qepose_tf.training.schedule import WarmupStepDecay
 from qepose_tf.training.strategy import make_strategy
@@ -64,6 +70,7 @@ def train(
     *,
     progress: bool | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainResult:
     """Trains a `PoseEstimator` as the config says.
@@ -76,6 +83,8 @@ def train(
         progress: True shows Keras' bar, False nothing; by default the bar on a
             terminal and a line per epoch elsewhere.
         overwrite: remove an earlier run from the folder instead of numbering it.
+        resume: go on with the stopped run in the config's folder, from the epoch
+            that it did not finish.
         callbacks: more of them, called after the run's own.
 
     Raises:
@@ -83,7 +92,10 @@ def train(
             loss is no longer finite (the message names the step).
         OSError: A file is missing, or the run's folder cannot be written.
     """
-    run_dir = run_folder.open_run_folder(config.run_dir, overwrite)
+    if resume:
+        run_dir = open_stopped_run(config)
+    else:
+        run_dir = run_folder.open_run_folder(config.run_dir, overwrite)
     skeleton = Skeleton.load(config.skeleton)
     train_data, val_data = read_datasets(config, skeleton)
     if val_data is None:
@@ -95,8 +107,12 @@ def train(
         with strategy.scope():
             model = initial_model(config, skeleton)
             compile_model(model, config, steps)
-        dataset = _train_pipeline(config, train_data, model)
+            epoch = restore(model, run_dir, steps) if resume else 0
+        dataset = _train_pipeline(config, train_data, model, epoch)
         checkpoints = Checkpoints(run_dir)
+        if resume:
+            rows = restored_log(run_dir, epoch)
+            checkpoints.go_on_from(best_row(run_dir, rows, checkpoints.monitor))
         validation = val_data and CocoValidation(
             val_data,
             config.train.validate_every,
@@ -128,6 +144,7 @@ def train(
             with readable_op_errors():
                 history = model.fit(
                     dataset,
+                    initial_epoch=epoch,
                     epochs=config.train.epochs,
                     callbacks=chain,
                     verbose=_verbosity(progress),
@@ -209,7 +226,7 @@ def steps_per_epoch(config: Config, data: CocoDataset, replicas: int) -> int:
 
 
 def _train_pipeline(
-    config: Config, data: CocoDataset, model: PoseEstimator
+    config: Config, data: CocoDataset, model: PoseEstimator, initial_epoch: int
 ) -> tf.data.Dataset:
     return train_dataset(
         data,
@@ -224,6 +241,7 @@ def _train_pipeline(
         seed=config.seed,
         cache=config.data.cache,
         strict=config.data.strict,
+        initial_epoch=initial_epoch,
         fixed_people=config.train.strategy == "tpu",
     )
 

@@ -280,6 +280,25 @@ def test_limit_keeps_the_first_images_quietly(tmp_path, caplog):
     assert not caplog.records
 
 
+def test_images_without_a_labelled_person_are_left_out_if_asked(tmp_path, caplog):
+    """Before the limit: it counts the images that remain."""
+    images = [image(number) for number in (1, 2, 3, 4, 5, 6)]
+    annotations = [
+        person(1, 2, keypoints=[0] * 9),
+        person(2, 3),
+        person(3, 3, keypoints=[0] * 9),
+        person(4, 4, iscrowd=1),
+        person(5, 5),
+        person(6, 6, category_id=9),
+    ]
+    coco = read(tmp_path, images, annotations, only_labelled=True)
+    assert [record.image_id for record in coco.records] == [3, 5]
+    assert not caplog.records
+    coco = read(tmp_path, images, annotations, only_labelled=True, limit=1)
+    assert [record.image_id for record in coco.records] == [3]
+    assert len(read(tmp_path, images, annotations).records) == 6
+
+
 def test_sixty_people(tmp_path):
     coco = read(tmp_path, [image(1)], [person(number) for number in range(60)])
     assert coco.records[0].keypoints.shape == (60, 3, 3)

@@ -191,6 +191,33 @@ def test_the_same_seed_repeats_the_losses(interrupted, finished):
     assert again == pytest.approx(finished.history["loss"][0], rel=1e-5)
 
 
+@pytest.fixture(scope="module")
+def resumed(interrupted, folder):
+    """The interrupted run, gone on with: it was stopped after 3 of 6 steps."""
+    scenes, _ = read_datasets(make_config(folder), COCO)
+    files = {"annotations": scenes.path, "images": scenes.images_dir}
+    config = make_config(folder, data={"train": files}, run_dir=interrupted)
+    return train(config, progress=False, resume=True)
+
+
+def test_a_resumed_run_ends_as_the_whole_one(resumed, finished):
+    """Its second epoch began with one step already taken, so losses are near."""
+    assert [int(row["epoch"]) for row in rows_of(resumed.run_dir)] == [0, 1, 2]
+    model = keras.saving.load_model(resumed.last)
+    assert int(model.optimizer.iterations) == 6
+    losses = [float(row["loss"]) for row in rows_of(resumed.run_dir)]
+    assert losses[1:] == pytest.approx(finished.history["loss"][1:], rel=0.2)
+
+
+def test_another_config_is_not_resumed(resumed, folder):
+    config = make_config(folder, run_dir=resumed.run_dir, learning_rate=0.5)
+    with pytest.raises(ValueError, match="different: .*train.learning_rate"):
+        train(config, resume=True)
+    nothing = make_config(folder, run_dir=folder / "nothing")
+    with pytest.raises(FileNotFoundError, match="nothing.config.yaml: expected a run"):
+        train(nothing, resume=True)
+
+
 class Poison(keras.callbacks.Callback):
     """Breaks the last hop's bias, after which nothing hides a NaN."""
 

@@ -138,7 +138,7 @@ def test_a_pose_network_lacks_the_last_exchange_but_for_its_first_row(body):
 
 def test_half_a_row_is_an_error(body, tensors):
     tensors.pop(LOWER_ROWS)
-    with pytest.raises(ValueError, match=rf"lacks .* {LOWER_ROWS} \[16, 16, 3, 3\]$"):
+    with pytest.raises(ValueError, match=rf"lacks .* {LOWER_ROWS} \[32, 16, 3, 3\]$"):
         match_tensors(tensors, body)
 
 

@@ -108,10 +108,11 @@ def classifier(variant):
 
 def dekr_head(variant, keypoints=17):
     """DEKR's two heads."""
-    inputs = 15 * VARIANTS[variant].width
-    shapes = pair("transition_heatmap", 32, inputs, 1)
-    shapes |= basic_block("head_heatmap.0.0", 32)
-    shapes |= conv("head_heatmap.1", keypoints + 1, 32, 1, bias=True)
+    width = VARIANTS[variant].width
+    inputs = 15 * width
+    shapes = pair("transition_heatmap", width, inputs, 1)
+    shapes |= basic_block("head_heatmap.0.0", width)
+    shapes |= conv("head_heatmap.1", keypoints + 1, width, 1, bias=True)
     shapes |= pair("transition_offset", 15 * keypoints, inputs, 1)
     for k in range(keypoints):
         for block in range(2):
