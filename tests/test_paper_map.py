@@ -4,13 +4,17 @@ import ast
 import re
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from qepose_tf.config import Config, load_config
 from qepose_tf.layers.cir_target import CIRTargetLayer
+from qepose_tf.losses import score_loss_sum
 from qepose_tf.ops.oks import oks
 from qepose_tf.skeleton import COCO
+from tests.backends import value_and_gradients
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/PAPER.md").read_text(encoding="utf-8")
@@ -169,6 +173,25 @@ def test_gaussian_score_losses_of_maps_that_know_nothing(
     assert label.var() == pytest.approx(constant, abs=5e-4)
     size = f"radius {radius:g} ({cells} cells, sigma {radius / 2:g})"
     assert f"{size}: {zeros} and {constant}" in TEXT
+
+
+def test_the_score_loss_moves_no_pose():
+    """A worse pose would lower the CIR, and so the loss of a low score."""
+    layer = CIRTargetLayer([0.1, 0.1])
+    keypoints = np.float32([[[[40, 40, 2], [48, 40, 2]]]])
+    omega = layer.locate(keypoints, np.float32([[500]]), (20, 20))
+    poses = keras.Variable(np.full((1, 45, 2, 2), 10.5, "float32"))
+    scores = keras.Variable(np.full((1, 20, 20, 1), 0.25, "float32"))
+
+    def loss():
+        ignore = np.zeros((1, 20, 20, 1), "float32")
+        target, weight, _ = layer(poses.value, omega, ignore)
+        # The last term ties the poses to the loss, or there would be no gradient.
+        return score_loss_sum(scores.value, target, weight) + 0 * ops.sum(poses.value)
+
+    value, (of_poses, of_scores) = value_and_gradients(loss, [poses, scores])
+    assert value > 1 and np.abs(of_scores).max() > 0
+    np.testing.assert_array_equal(of_poses, 0)
 
 
 def test_oks_of_equal_errors():

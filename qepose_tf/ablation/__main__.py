@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from qepose_tf.ablation.check import check_row, row_files
+from qepose_tf.ablation.quality import compare_rows
 from qepose_tf.ablation.runs import known_rows, run_all, train_row
 from qepose_tf.ablation.table import (
     ablation_table,
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER = Path("runs/ablation")
 DOCUMENT = Path("docs/RESULTS.md")
+PICTURE = Path("docs/labels.png")
 
 
 def _arguments() -> argparse.Namespace:
@@ -64,9 +66,13 @@ def _train(arguments: argparse.Namespace, overrides: tuple) -> None:
     table = ablation_table(results)
     command = " ".join(["make ablation", *overrides])
     text = f"{conditions(results, command)}\n\n{table}"
+    picture = arguments.folder / PICTURE.name
+    text += f"\n\n{compare_rows(results, arguments.folder, picture, overrides)}"
     write_file(arguments.folder / "table.md", text + "\n")
     if not overrides:
         write_between_marks(arguments.document, text)
+        if picture.exists():
+            write_file(PICTURE, picture.read_bytes())
     print(text)
     logger.info("all in %.0f minutes", (time.monotonic() - started) / 60)
 
