@@ -149,6 +149,7 @@ def test_configs_build(path):
     assert shapes["poses"] == (None, 30, 14, 2)
 
 
+@pytest.mark.slow
 def test_dry_run_of_tiny_width(root, tmp_path):
     """At tiny width the two configs are the same."""
     tiny = {

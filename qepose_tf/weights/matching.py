@@ -73,7 +73,7 @@ def match_tensors(tensors: dict[str, np.ndarray], body: keras.Model) -> Match:
     missing = [name for name in weights if name not in values]
     # HRNet for single-person pose reads its keypoints from the stride-4 branch alone,
     # so its last exchange has no other rows. The whole rows are missing, or none.
-    kept = [name for name in weights if _in_lower_rows(name, body)]
+    kept = sorted(name for name in weights if _in_lower_rows(name, body))
     if not set(kept) <= set(missing):
         kept = []
     lacking = [name for name in missing if name not in kept]
