@@ -12,7 +12,7 @@ COCO := ../shared/coco
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .PHONY: help install quickstart test test-fast test-jax lint overfit-coco
-.PHONY: ablation ablation-check
+.PHONY: ablation ablation-check install-timm
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -62,3 +62,9 @@ install: .venv/installed ## .venv with the package and all it needs
 .venv/installed-jax: .venv/installed
 	@$(PIP) install --editable '.[train,dev,jax]'
 	@touch $@
+
+# Exactly these: no other torchvision imports beside a PyTorch without CUDA, and timm
+# needs no more of it. Where PyPI has only the CUDA build of PyTorch this is large.
+install-timm: .venv/installed ## PyTorch and timm, for the parity tests of weights
+	@$(PIP) install torch==2.13.0
+	@$(PIP) install --no-deps timm==1.0.31 torchvision==0.16.2

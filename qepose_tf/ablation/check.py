@@ -64,8 +64,8 @@ def check_row(path: Path, folder: Path, **smaller) -> RowCheck:
     started = time.monotonic()
     config = load_config(path)
     settings = config.model.model_dump(exclude={"backbone_weights"})
-    # With momentum 0 the step's own statistics count at once. By the initial ones a deep
-    # untrained network is not normalised, and its poses are too wild to be compared.
+    # With momentum 0 the step's own statistics count at once. By the initial ones a
+    # deep untrained network is not normalised: its poses are too wild to compare.
     check = {"input_size": CHECK_SIZE, "batch_norm_momentum": 0.0}
     settings |= config.loss.model_dump() | check | smaller
     keras.utils.set_random_seed(config.seed)

@@ -105,7 +105,8 @@ def train(
     keras.utils.set_random_seed(config.seed)
     with _dtype_policy(config.train.precision), Interrupt() as interrupt:
         with strategy.scope():
-            model = initial_model(config, skeleton)
+            make = build_model if resume else initial_model
+            model = make(config, skeleton)
             compile_model(model, config, steps)
             epoch = restore(model, run_dir, steps) if resume else 0
         dataset = _train_pipeline(config, train_data, model, epoch)
