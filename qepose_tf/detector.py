@@ -48,7 +48,8 @@ class Detector:
             was found there by `merge`. A repeated scale counts once.
         nms_distance: of the pose suppression, also between scales; the model's where
             it is None.
-        max_detections: people per image; the model's where it is None.
+        max_detections: cells of a view that are decoded, and people of an image; the
+            model's where it is None.
         score_threshold: people who score more are kept; the model's where it is None.
 
     Raises:

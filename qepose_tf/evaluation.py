@@ -19,6 +19,7 @@ import numpy as np
 
 from qepose_tf.coco_evaluator import MAX_AREA, coco_evaluator
 from qepose_tf.data.coco import CocoDataset, coco_results
+from qepose_tf.data.crowd_index import crowd_precision
 from qepose_tf.data.letterbox import original_points
 from qepose_tf.data.pipeline import eval_dataset
 from qepose_tf.detector import Detections, Detector
@@ -168,6 +169,9 @@ def coco_metrics(
 ) -> dict[str, float]:
     """The ten figures of COCO keypoints, by name (`FIGURES`).
 
+    Where images carry CrowdPose's `crowdIndex`, `AP_easy`, `AP_medium` and `AP_hard`
+    follow, see `qepose_tf.data.crowd_index`.
+
     With `min_area` > 0 the range "all" becomes [min_area, 1e10] px^2 of the original
     image, with the meaning pycocotools gives every range: a smaller person is
     ignored (no miss, and a detection that matches only this person is no false
@@ -220,7 +224,8 @@ def coco_metrics(
                 figure.replace("AP", "AR"),
                 people,
             )
-    return metrics
+    source = "annotations" if isinstance(annotations, dict) else str(annotations)
+    return metrics | crowd_precision(evaluator, source)
 
 
 def write_results(results: Sequence[dict[str, Any]], path: str | Path) -> None:

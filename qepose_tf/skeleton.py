@@ -155,11 +155,13 @@ class Skeleton:
         keypoints = checks.checked_names(
             category.get("keypoints"), f"{where}: keypoints"
         )
-        limbs = checks.checked_coco_limbs(
-            category.get("skeleton") or (), keypoints, where
-        )
         builtin = next((s for s in BUILTIN.values() if s.keypoints == keypoints), None)
-        if builtin is not None:
+        if builtin is None:
+            limbs = checks.checked_coco_limbs(
+                category.get("skeleton") or (), keypoints, where
+            )
+        else:
+            limbs = builtin.limbs  # CrowdPose's files list those of COCO's 17
             flip_pairs = builtin.flip_pairs if flip_pairs is None else flip_pairs
             sigmas = builtin.sigmas if sigmas is None else sigmas
         if flip_pairs is None:

@@ -152,7 +152,7 @@ def test_evaluate_takes_the_protocol(model, scenes, found):
     evaluation = evaluate(model, scenes, **protocol)
     assert evaluation.results == predict_coco(model, scenes, **protocol)
     counts = [len(own) for own in by_image(evaluation.results).values()]
-    assert len(counts) == 3 and max(counts) == 2 < len(found) / 3
+    assert len(counts) == 3 and max(counts) <= 2 < len(found) / 3
     with pytest.raises(ValueError, match="scales: expected .* got nan"):
         evaluate(model, scenes, scales=(float("nan"),))
 
