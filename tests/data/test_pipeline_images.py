@@ -43,11 +43,11 @@ def test_extreme_shapes(tmp_path):
         assert np.isfinite(images.numpy()).all()
         np.testing.assert_array_equal((facts["area"].numpy() > 0).sum(axis=1), [1] * 3)
     batches = {int(batch["image_id"][0]): batch for batch in evaluate(coco)}
-    for number, (width, height) in enumerate(sizes):
-        short = min(width, height)
-        expected = (1, 64 * height // short, 64 * width // short, 3)
-        assert batches[number]["image"].shape == expected
-        np.testing.assert_allclose(batches[number]["scale"], [[64 / short] * 2])
+    # A strip of 20:1 is shrunk to 4:1 of the short side: 12 px by 240, padded to 64s.
+    expected = [((64, 64), 64.0), ((64, 256), 0.06), ((256, 64), 0.06)]
+    for number, (hw, scale) in enumerate(expected):
+        assert batches[number]["image"].shape == (1, *hw, 3)
+        np.testing.assert_allclose(batches[number]["scale"], [[scale] * 2], rtol=1e-6)
 
 
 def spoil(coco, row, content=b""):
