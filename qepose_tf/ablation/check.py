@@ -12,6 +12,7 @@ from qepose_tf.config import load_config
 from qepose_tf.exporting.export import FORMATS
 from qepose_tf.models import PoseEstimator, load_model
 from qepose_tf.skeleton import Skeleton
+from qepose_tf.training.run import model_settings
 
 # One step costs what the image costs; every path of the model runs on a small one.
 CHECK_SIZE = 64
@@ -63,11 +64,10 @@ def check_row(path: Path, folder: Path, **smaller) -> RowCheck:
     """
     started = time.monotonic()
     config = load_config(path)
-    settings = config.model.model_dump(exclude={"backbone_weights"})
     # With momentum 0 the step's own statistics count at once. By the initial ones a
     # deep untrained network is not normalised: its poses are too wild to compare.
     check = {"input_size": CHECK_SIZE, "batch_norm_momentum": 0.0}
-    settings |= config.loss.model_dump() | check | smaller
+    settings = model_settings(config) | check | smaller
     keras.utils.set_random_seed(config.seed)
     model = PoseEstimator(Skeleton.load(config.skeleton), **settings)
     loss = _train_a_step(model, path)

@@ -26,7 +26,6 @@ _WAIT = 0.5  # seconds between two looks at the running processes
 @dataclass
 class _Job:
     name: str
-    words: list[str]
     log: Path
     process: subprocess.Popen
     started: float = field(default_factory=time.monotonic)
@@ -144,7 +143,7 @@ def _start(row: str, seed: int, folder: Path, at_once: int, overrides: tuple) ->
         process = subprocess.Popen(
             words, stdout=output, stderr=subprocess.STDOUT, env=environment
         )
-    return _Job(name, words, log, process)
+    return _Job(name, log, process)
 
 
 def _report(job: _Job, done: int, total: int) -> None:

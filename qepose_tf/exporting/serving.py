@@ -12,13 +12,11 @@ The functions here take uint8 RGB images `[B, H, W, 3]` and return a dict of
 
 import tensorflow as tf
 
+from qepose_tf.data.letterbox import MAX_ASPECT
 from qepose_tf.models.pose_estimator import PoseEstimator
 
 OUTPUTS = ("poses", "scores", "keypoint_scores", "cells")
 PAD_MULTIPLE = 64
-# A strip is shrunk until its long side is this many input sizes: at the full aspect
-# ratio a 4000x1 image would fill any memory. As in `qepose_tf.inference`.
-MAX_ASPECT = 4.0
 
 
 def float32_model(model: PoseEstimator) -> PoseEstimator:

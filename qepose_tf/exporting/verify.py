@@ -1,6 +1,5 @@
 """Reloads what an export wrote and compares its poses with the Keras model's."""
 
-import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -11,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from qepose_tf.data.images import resize_image
-from qepose_tf.data.letterbox import letterbox, original_points
-from qepose_tf.exporting.serving import MAX_ASPECT, OUTPUTS
+from qepose_tf.data.letterbox import capped_short_side, letterbox, original_points
+from qepose_tf.exporting.serving import OUTPUTS
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.ops.geometry import fit_short_side
 
@@ -123,8 +122,7 @@ def keras_any_size(model: PoseEstimator) -> Detector:
 
     def detect(images: np.ndarray) -> Detections:
         height, width = images.shape[1:3]
-        aspect = max(height, width) / min(height, width)
-        side = max(1, math.floor(model.input_size * min(1.0, MAX_ASPECT / aspect)))
+        side = capped_short_side(height, width, model.input_size)
         resized_hw, _ = fit_short_side(height, width, side)
         resized = tf.image.resize(images, resized_hw, antialias=True).numpy()
         resized = resized.round().clip(0, 255).astype(np.uint8)

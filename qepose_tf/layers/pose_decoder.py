@@ -5,7 +5,6 @@ from keras import ops
 
 from qepose_tf.layers.keypoint_query import KeypointQueryEncoding
 from qepose_tf.ops import decode
-from qepose_tf.ops.geometry import STRIDE
 
 
 @keras.saving.register_keras_serializable("qepose_tf")
@@ -50,15 +49,9 @@ class PoseDecoder(keras.layers.Layer):
         scores, cells = decode.top_cells(peaks, self.max_detections)
         # These cells are not Omega's: they must not move the batch statistics.
         poses = self.encoding(keypoint_features, query_offsets, cells, training=False)
-        scores = ops.where(scores > self.score_threshold, scores, 0.0)
-        keep = decode.pose_nms(poses, scores, self.nms_distance)
-        scores, poses, cells = decode.rank(scores, keep, poses * STRIDE, cells)
-        return {
-            "poses": poses,
-            "scores": scores,
-            "keypoint_scores": ops.repeat(scores[..., None], poses.shape[2], axis=2),
-            "cells": cells,
-        }
+        return decode.people(
+            scores, poses, cells, self.score_threshold, self.nms_distance
+        )
 
     def compute_output_spec(self, score_map, keypoint_features, query_offsets):
         """Static rows; the batch may be unknown."""

@@ -105,15 +105,7 @@ def detect(
         plain, mirrored = ops.split(poses, 2)
         back = mirror_poses(mirrored, width, model.skeleton.flip_permutation)
         poses = (plain + back) / 2.0
-    scores = ops.where(scores > score_threshold, scores, 0.0)
-    keep = decode.pose_nms(poses, scores, nms_distance)
-    scores, poses, cells = decode.rank(scores, keep, poses * STRIDE, cells)
-    return {
-        "poses": poses,
-        "scores": scores,
-        "keypoint_scores": ops.repeat(scores[..., None], poses.shape[2], axis=2),
-        "cells": cells,
-    }
+    return decode.people(scores, poses, cells, score_threshold, nms_distance)
 
 
 def merge(

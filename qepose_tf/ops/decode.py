@@ -7,6 +7,7 @@ and a row without a person has score 0.
 import numpy as np
 from keras import ops
 
+from qepose_tf.ops.geometry import STRIDE
 from qepose_tf.ops.sampling import take_cells
 
 
@@ -97,6 +98,31 @@ def pose_nms(poses, scores, distance: float = 0.05):
         return ops.where(suppressed, 0.0, present)
 
     return ops.fori_loop(0, count, settle, present) > 0
+
+
+def people(scores, poses, cells, threshold: float, distance: float) -> dict:
+    """The people whose poses were regressed from the best cells.
+
+    Args:
+        scores: `[B, P]`, descending.
+        poses: `[B, P, K, 2]` in cells.
+        cells: `[B, P, 2]` (x, y), where each pose was regressed from.
+        threshold: rows with a lower or equal score are emptied.
+        distance: of `pose_nms`.
+
+    Returns:
+        `poses` in input pixels, `scores`, `keypoint_scores` `[B, P, K]` (a pose's score
+        for each of its keypoints) and `cells`, by descending score.
+    """
+    scores = ops.where(scores > threshold, scores, 0.0)
+    keep = pose_nms(poses, scores, distance)
+    scores, poses, cells = rank(scores, keep, poses * STRIDE, cells)
+    return {
+        "poses": poses,
+        "scores": scores,
+        "keypoint_scores": ops.repeat(scores[..., None], poses.shape[2], axis=2),
+        "cells": cells,
+    }
 
 
 def rank(scores, keep, *rows):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -168,8 +169,13 @@ def train(
 
 def build_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
     """The model of a config, with fresh weights."""
+    return PoseEstimator(skeleton, **model_settings(config))
+
+
+def model_settings(config: Config) -> dict[str, Any]:
+    """The arguments of `PoseEstimator` that a config decides, but for the skeleton."""
     settings = config.model.model_dump(exclude={"backbone_weights"})
-    return PoseEstimator(skeleton, **settings, **config.loss.model_dump())
+    return settings | config.loss.model_dump()
 
 
 def initial_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
