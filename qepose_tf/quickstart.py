@@ -15,7 +15,7 @@ from qepose_tf.data.coco import CocoDataset
 from qepose_tf.data.images import read_image, resize_image
 from qepose_tf.drawing import draw_poses
 from qepose_tf.evaluation import Evaluation, evaluate
-from qepose_tf.exporting.export import FORMATS
+from qepose_tf.exporting.export import Exporter
 from qepose_tf.inference import ImagePoses, Predictor
 from qepose_tf.models import PoseEstimator, load_model
 from qepose_tf.output_files import write_file
@@ -27,7 +27,7 @@ from qepose_tf.training.run import train
 logger = logging.getLogger(__name__)
 
 CONFIG = Path("configs/quickstart.yaml")
-EXPORTS = {"saved_model": "saved_model", "tflite": "model.tflite"}
+EXPORTS = {"saved_model": "saved_model/1", "tflite": "model.tflite"}
 COMPARED_SCENES = 8
 GRID = (3, 4)  # rows and columns of scenes in the picture
 ENLARGED = 2  # small scenes are hard to look at
@@ -81,10 +81,11 @@ def _export(
     records = scenes.records[:COMPARED_SCENES]
     images = [read_image(record.file, exif=False) for record in records]
     differences = {}
-    for name, file in EXPORTS.items():
-        logger.info("exporting %s", folder / file)
-        comparison = FORMATS[name](model, folder / file, overwrite=True, images=images)
-        differences[name] = comparison.max_pose_difference_px
+    with Exporter(model, images=images) as exporter:
+        for name, file in EXPORTS.items():
+            logger.info("exporting %s", folder / file)
+            comparison = exporter.write(name, folder / file, overwrite=True)
+            differences[name] = comparison.max_pose_difference_px
     return differences
 
 

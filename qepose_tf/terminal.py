@@ -1,11 +1,12 @@
 """What commands show: reports, progress bars, logs, errors in one line."""
 
+import dataclasses
 import json
 import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,6 +65,21 @@ def show_report(report: dict[str, Any], json_file: Path | None, **shorter: str) 
         print(f"{key:<{width}}  {shorter.get(key) or _shown(value)}")
     if json_file is not None:
         write_file(json_file, text)
+
+
+def show_table(rows: Sequence[Any]) -> None:
+    """Prints dataclasses of one kind as a table, on stderr: stdout may be JSON."""
+    if not rows:
+        return
+    names = [field.name for field in dataclasses.fields(rows[0])]
+    lines = [[name.replace("_", " ") for name in names]]
+    for row in rows:
+        values = (getattr(row, name) for name in names)
+        lines.append(["-" if value is None else _shown(value) for value in values])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (word.ljust(size) for word, size in zip(line, widths, strict=True))
+        print("  ".join(padded).rstrip(), file=sys.stderr)
 
 
 def json_text(report: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ ROWS = (
     ("models", "coco_evaluator"),
     ("weights", "detector", "score_quality", "drawing", "exporting"),
     ("evaluation", "inference", "calibration"),
-    ("prediction_files",),
+    ("prediction_files", "verdict"),
     ("training",),
     ("terminal",),
     ("cli", "quickstart", "ablation"),

@@ -9,13 +9,14 @@ import numpy as np
 
 from qepose_tf.ablation.rows import ROW_FOLDER
 from qepose_tf.config import load_config
-from qepose_tf.exporting.export import FORMATS
+from qepose_tf.exporting.export import Exporter
 from qepose_tf.models import PoseEstimator, load_model
 from qepose_tf.skeleton import Skeleton
 from qepose_tf.training.run import model_settings
 
 # One step costs what the image costs; every path of the model runs on a small one.
 CHECK_SIZE = 64
+EXPORTED = ("saved_model", "tflite")
 _TYPICAL_SCORE = 0.3  # an untrained model's scores are 0: nothing would be decoded
 
 
@@ -77,10 +78,10 @@ def check_row(path: Path, folder: Path, **smaller) -> RowCheck:
     model.save(file)
     _check_same(model, load_model(file), file)
     differences = {}
-    for name, export in FORMATS.items():
-        target = folder / f"exported.{name}"
-        comparison = export(model, target, overwrite=True)
-        differences[name] = comparison.max_pose_difference_px
+    with Exporter(model) as exporter:
+        for name in EXPORTED:
+            comparison = exporter.write(name, folder / f"exported.{name}")
+            differences[name] = comparison.max_pose_difference_px
     seconds = round(time.monotonic() - started, 1)
     return RowCheck(path.stem, model.count_params(), loss, differences, seconds)
 

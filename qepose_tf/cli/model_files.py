@@ -7,8 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from qepose_tf.cli.options import Json, Model, check_outputs
-from qepose_tf.terminal import show_report
+from qepose_tf.cli.options import Json, Limit, Model, check_outputs
+from qepose_tf.terminal import show_report, show_table
+
+# Enough to know the range of every activation; more only cost time.
+CALIBRATION_IMAGES = 128
 
 
 class ExportFormat(str, Enum):
@@ -16,28 +19,147 @@ class ExportFormat(str, Enum):
 
     saved_model = "saved_model"
     tflite = "tflite"
+    onnx = "onnx"
+    openvino = "openvino"
+    all = "all"
+
+
+class Precision(str, Enum):
+    """What an exported file computes in."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+    dynamic = "dynamic"
+    int8 = "int8"
 
 
 def export(
     model: Model,
     format: Annotated[ExportFormat, typer.Option("--format", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of a SavedModel, or .tflite file.")],
+    out: Annotated[Path, typer.Option(help="File, or folder of several files.")],
+    precision: Annotated[
+        Precision | None, typer.Option(help="fp32, but for `all`: every one.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(help="Of the images; by default the model's size.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="As --height.")] = None,
+    batch: Annotated[int, typer.Option(help="Images at once.")] = 1,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(metavar="IMAGES", help="Folder or pattern, for int8."),
+    ] = None,
+    verify: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="ANNOTATIONS IMAGES", help="Measure what it costs in AP."),
+    ] = None,
+    max_ap_loss: Annotated[
+        float | None, typer.Option(min=0, help="AP that --verify lets a file lose.")
+    ] = None,
+    limit: Limit = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is there.")
     ] = False,
     json_file: Json = None,
 ) -> None:
-    """Write a model that takes uint8 images, and compare it with the original."""
-    check_outputs(out, json_file, folder=format is ExportFormat.saved_model)
-    from qepose_tf.exporting.export import export_model
+    """Write a model that takes uint8 images, and compare it with the original.
 
-    comparison = export_model(model, format.value, out, overwrite)
-    report = {
-        "format": format.value,
+    Height, width and batch are those of TFLite, ONNX and OpenVINO files; a SavedModel
+    takes any.
+    """
+    asked = None if precision is None else precision.value
+    if format is ExportFormat.all and asked:
+        raise typer.BadParameter("--format all writes every precision")
+    check_outputs(out, json_file, folder=True)
+    from qepose_tf.exporting.export import Exporter, check_format
+
+    if format is not ExportFormat.all:
+        check_format(format.value, asked or "fp32")
+    settings = {"height": height, "width": width, "batch": batch}
+    with Exporter(model, calibration=_pictures(calibrate), **settings) as exporter:
+        judge = _judge(exporter, verify, max_ap_loss, limit)
+        if format is ExportFormat.all:
+            _export_all(exporter, out, overwrite, judge, json_file)
+            return
+        report = _export_one(
+            exporter, format.value, asked or "fp32", out, overwrite, judge
+        )
+    if judge is not None:
+        report["verified"] = [dataclasses.asdict(row) for row in judge.rows]
+    show_report(report, json_file, verified="see the table")
+
+
+def _export_one(
+    exporter: Any, format: str, precision: str, out: Path, overwrite: bool, judge: Any
+) -> dict[str, Any]:
+    try:
+        comparison = exporter.write(
+            format, out, precision, overwrite=overwrite, judge=judge
+        )
+    finally:
+        if judge is not None:
+            show_table(judge.rows)
+    return {
+        "format": format,
+        "precision": precision,
         "out": str(out),
         **dataclasses.asdict(comparison),
     }
-    show_report(report, json_file)
+
+
+def _export_all(
+    exporter: Any, out: Path, overwrite: bool, judge: Any, json_file: Path | None
+) -> None:
+    """Every format in every precision; what fails is named, the rest is written."""
+    from qepose_tf.exporting.export import every_file
+
+    reports, faults = [], []
+    for format, precision, path in every_file(out):
+        report = {"format": format, "precision": precision, "out": str(path)}
+        try:
+            comparison = exporter.write(
+                format, path, precision, overwrite=overwrite, judge=judge
+            )
+            report |= dataclasses.asdict(comparison)
+        except (ValueError, OSError, ImportError) as error:
+            report["failed"] = str(error)
+            faults.append(f"{format} {precision}: {error}")
+        reports.append(report)
+    if judge is not None:
+        show_table(judge.rows)
+    report = {"out": str(out), "files": reports}
+    if judge is not None:
+        report["verified"] = [dataclasses.asdict(row) for row in judge.rows]
+    written = [f"{r['format']} {r['precision']}" for r in reports if "failed" not in r]
+    show_report(report, json_file, files=", ".join(written), verified="see the table")
+    if faults:
+        raise ValueError("; ".join(faults))
+
+
+def _pictures(source: str | None) -> list:
+    if source is None:
+        return []
+    from qepose_tf.data.images import read_image
+    from qepose_tf.inference import find_images
+
+    files = find_images(source)[:CALIBRATION_IMAGES]
+    return [read_image(file, exif=True) for file in files]
+
+
+def _judge(
+    exporter: Any,
+    verify: tuple[Path, Path] | None,
+    max_ap_loss: float | None,
+    limit: int | None,
+) -> Any:
+    if verify is None:
+        return None
+    from qepose_tf.data.coco import read_coco
+    from qepose_tf.verdict import Judge
+
+    coco = read_coco(*verify, exporter.model.skeleton, limit=limit)
+    return Judge(exporter, coco, max_ap_loss)
 
 
 def info(

@@ -1,6 +1,7 @@
 """A whole image at the network's size: resized, normalised and padded."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -58,12 +59,43 @@ def letterbox(
     return padded, scale
 
 
+def fit_inside(
+    image: np.ndarray, height: int, width: int, fill: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Brings an image into a frame of a fixed size, aspect ratio kept.
+
+    Args:
+        image: `[H, W, 3]` uint8.
+        height: Of the frame.
+        width: Of the frame.
+        fill: RGB of what the image leaves free, at the right and at the bottom.
+
+    Returns:
+        The frame `[height, width, 3]` uint8, and the scale `[2]` float32 (x, y):
+        `original_points` undoes it.
+    """
+    resized, scale = inside_scale(*image.shape[:2], height, width)
+    frame = np.broadcast_to(np.array(fill, np.uint8), (height, width, 3)).copy()
+    frame[: resized[0], : resized[1]] = resize_image(image, *resized)
+    return frame, scale
+
+
+def inside_scale(
+    image_height: int, image_width: int, height: int, width: int
+) -> tuple[tuple[int, int], np.ndarray]:
+    """The height and width that an image gets in a frame, and the scale (x, y)."""
+    scale = min(height / image_height, width / image_width)
+    resized_hw = max(1, round(image_height * scale)), max(1, round(image_width * scale))
+    ratio = resized_hw[1] / image_width, resized_hw[0] / image_height
+    return resized_hw, np.array(ratio, np.float32)
+
+
 def original_points(points: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Moves points from a letterboxed image back to the original.
 
     Args:
         points: `[..., 2]` (x, y) in pixels of the network's input.
-        scale: `[2]` of `letterbox`.
+        scale: `[2]` of `letterbox` or `fit_inside`.
 
     Returns:
         `[..., 2]` in original pixels.

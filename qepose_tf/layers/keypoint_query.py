@@ -161,8 +161,8 @@ class KeypointQueryEncoding(keras.layers.Layer):
             cells = ops.tile(cell_centres(height, width)[None], [batch, 1, 1])
         here = take_cells(keypoint_features, cells)  # [B, P, K, C]
         hop = take_cells(query_offsets, cells)
-        queries = ops.cast(cells, "float32")[:, :, None, :] + hop  # [B, P, K, 2]
-        points = queries[:, :, :, None, :]
+        queries = ops.expand_dims(ops.cast(cells, "float32"), 2) + hop  # [B, P, K, 2]
+        points = ops.expand_dims(queries, 3)
         if self.semantic_points:
             points = points + self._around_query(here)  # [B, P, K, N, 2]
         features = self.aggregate(sample_per_keypoint(keypoint_features, points))

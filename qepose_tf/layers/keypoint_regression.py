@@ -32,7 +32,7 @@ class KeypointRegression(keras.layers.Layer):
         batch, height, width = ops.shape(query_offsets)[:3]
         if cells is None:
             cells = ops.tile(cell_centres(height, width)[None], [batch, 1, 1])
-        here = ops.cast(cells, "float32")[:, :, None, :]
+        here = ops.expand_dims(ops.cast(cells, "float32"), 2)
         return here + take_cells(query_offsets, cells)
 
     def compute_output_spec(

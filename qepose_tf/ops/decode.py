@@ -69,7 +69,7 @@ def same_person(poses, distance: float):
     reach2 = distance**2 * ops.sum(ops.square(size), axis=-1)
     gap = ops.expand_dims(poses, 2) - ops.expand_dims(poses, 1)  # [B, P, P, K, 2]
     gap2 = ops.sum(ops.square(gap), axis=-1)
-    near = ops.cast(gap2 <= reach2[:, :, None, None], "float32")
+    near = ops.cast(gap2 <= ops.expand_dims(reach2, (2, 3)), "float32")
     return ops.sum(near, axis=-1) > poses.shape[2] / 2
 
 
@@ -94,7 +94,7 @@ def pose_nms(poses, scores, distance: float = 0.05):
     repeats = ops.cast(same_person(poses, distance), "float32") * better
 
     def settle(_, kept):
-        suppressed = ops.squeeze(ops.matmul(kept[:, None, :], repeats), 1) > 0
+        suppressed = ops.squeeze(ops.matmul(ops.expand_dims(kept, 1), repeats), 1) > 0
         return ops.where(suppressed, 0.0, present)
 
     return ops.fori_loop(0, count, settle, present) > 0
@@ -115,12 +115,13 @@ def people(scores, poses, cells, threshold: float, distance: float) -> dict:
         for each of its keypoints) and `cells`, by descending score.
     """
     scores = ops.where(scores > threshold, scores, 0.0)
+    keypoints = poses.shape[2]
     keep = pose_nms(poses, scores, distance)
     scores, poses, cells = rank(scores, keep, poses * STRIDE, cells)
     return {
         "poses": poses,
         "scores": scores,
-        "keypoint_scores": ops.repeat(scores[..., None], poses.shape[2], axis=2),
+        "keypoint_scores": ops.expand_dims(scores, 2) * np.ones(keypoints, "float32"),
         "cells": cells,
     }
 
@@ -142,4 +143,4 @@ def rank(scores, keep, *rows):
     # product with one-hot rows would round coordinates to ten bits (a quarter of a
     # pixel at 1000 px) on GPUs that multiply float32 as TensorFloat-32.
     at = ops.stack([order, ops.zeros_like(order)], axis=-1)
-    return scores, *(take_cells(row[:, None], at) for row in rows)
+    return scores, *(take_cells(ops.expand_dims(row, 1), at) for row in rows)

@@ -153,7 +153,8 @@ def _weighted_sum(values, weights):
     the einsum.
     """
     weights = ops.cast(weights, values.dtype)
-    return ops.squeeze(ops.matmul(weights[..., None, :], values), -2)
+    # expand_dims, not an index of None: that exports as a copy of its own.
+    return ops.squeeze(ops.matmul(ops.expand_dims(weights, -2), values), -2)
 
 
 def _rows_of(features):

@@ -1,6 +1,8 @@
 import keras
 import pytest
 
+from qepose_tf.exporting import Exporter
+from qepose_tf.exporting.reference import made_image
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import COCO
 
@@ -14,3 +16,11 @@ def model():
     kernel.assign(kernel * 0.02)
     bias.assign(bias + 0.3)
     return model
+
+
+@pytest.fixture(scope="session")
+def exporter(model):
+    """Of images 128 x 96, with some to calibrate on."""
+    images = [made_image(150, 110, seed) for seed in range(8)]
+    with Exporter(model, height=128, width=96, calibration=images) as exporter:
+        yield exporter

@@ -1,63 +1,137 @@
+import json
+import zipfile
+
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from qepose_tf.exporting import export_tflite
-from qepose_tf.exporting.verify import made_image, tflite_detector
+from qepose_tf.exporting import Exporter
+from qepose_tf.exporting.metadata import describe
+from qepose_tf.exporting.reference import made_image
+from qepose_tf.skeleton import COCO
+
+litert = pytest.importorskip("ai_edge_litert.interpreter")
+NAMES = ["cells", "count", "keypoint_scores", "poses", "scores"]
 
 
 @pytest.fixture(scope="module")
-def exported(model, tmp_path_factory):
-    path = tmp_path_factory.mktemp("export") / "model.tflite"
-    return path, export_tflite(model, path, height=128, width=96)
+def files(exporter, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export")
+    files = {}
+    for precision in ("fp32", "fp16", "dynamic", "int8"):
+        file = folder / f"{precision}.tflite"
+        files[precision] = file, exporter.write("tflite", file, precision)
+    assert {p.name for p in folder.iterdir()} == {f"{name}.tflite" for name in files}
+    return files
 
 
-def test_export_compares_what_it_wrote(exported):
-    path, comparison = exported
-    assert [p.name for p in path.parent.iterdir()] == ["model.tflite"]
+def operations(file):
+    """Operations by their place, as (name, input tensors, output tensors)."""
+    plain = litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = litert.Interpreter(str(file), experimental_op_resolver_type=plain)
+    tensors = {t["index"]: t for t in interpreter.get_tensor_details()}
+    return [
+        (op["op_name"], *([tensors[i] for i in op[k] if i in tensors] for k in ends))
+        for op in interpreter._get_ops_details()
+        for ends in [("inputs", "outputs")]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("precision", "most_px"), [("fp32", 0.01), ("fp16", 0.5), ("dynamic", None)]
+)
+def test_poses_are_those_of_keras(files, precision, most_px):
+    _, comparison = files[precision]
     assert comparison.people > 10
-    assert comparison.matched >= 58
-    assert comparison.unmatched == 0
-    assert comparison.max_pose_difference_px < 0.01
-    assert comparison.max_score_difference < 1e-4
+    assert comparison.matched >= 50
+    assert comparison.median_pose_difference_px < (most_px or 1.0)
+    if most_px:
+        assert comparison.unmatched == 0
+        assert comparison.max_pose_difference_px < most_px
+        assert comparison.max_score_difference < 1e-3
 
 
-@pytest.mark.filterwarnings("ignore:(?s).*tf.lite.Interpreter is deprecated")
-def test_built_in_operations_and_named_outputs_only(exported):
-    interpreter = tf.lite.Interpreter(str(exported[0]))
-    names = {details["op_name"] for details in interpreter._get_ops_details()}
+def test_fewer_bits_are_smaller_files(files):
+    size = {name: file.stat().st_size for name, (file, _) in files.items()}
+    assert size["fp16"] < 0.6 * size["fp32"]
+    assert size["dynamic"] < 0.4 * size["fp32"]
+    assert size["int8"] < 0.4 * size["fp32"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "dynamic", "int8"])
+def test_built_in_operations_and_named_outputs_only(files, precision):
+    file, _ = files[precision]
+    names = {name for name, *_ in operations(file)}
     assert "CONV_2D" in names
     assert not [n for n in names if n.startswith("Flex") or "CUSTOM" in n.upper()]
+    # What nearest upsampling becomes when a converter does not know it.
+    assert not names & {"TILE", "SHAPE", "BROADCAST_ARGS"}
+    interpreter = litert.Interpreter(str(file))
     assert interpreter.get_signature_list() == {
-        "serving_default": {
-            "inputs": ["images"],
-            "outputs": ["cells", "keypoint_scores", "poses", "scores"],
-        }
+        "serving_default": {"inputs": ["images"], "outputs": NAMES}
     }
 
 
-def test_one_image_after_another(exported):
-    detect = tflite_detector(exported[0])
+def test_int8_convolutions_and_float_coordinates(files):
+    found = operations(files["int8"][0])
+    convolutions = [outputs[0]["dtype"] for name, _, outputs in found if "CONV" in name]
+    assert convolutions == [np.int8] * len(convolutions)
+    assert len(convolutions) > 50
+    # From the first gather on nothing is quantised: neither coordinates nor scores.
+    first = next(i for i, (name, *_) in enumerate(found) if name == "GATHER")
+    types = {t["dtype"] for _, _, outputs in found[first:] for t in outputs}
+    assert types <= {np.float32, np.int32, np.bool_}
+    made = [tensor for _, _, outputs in found for tensor in outputs]
+    places = [t for t in made if t["shape"].size and t["shape"][-1] == 2]
+    assert {t["dtype"] for t in places} <= {np.float32, np.int32}
+    # Each of body and head goes in and comes out once.
+    kinds = [name for name, *_ in found]
+    assert kinds.count("DEQUANTIZE") <= 4
+    assert kinds.count("QUANTIZE") <= 6
+
+
+def test_the_float_weights_of_fp16_and_dynamic_are_small(files):
+    for precision, expected in (("fp16", np.float16), ("dynamic", np.int8)):
+        inputs = [i for name, i, _ in operations(files[precision][0])]
+        types = [t["dtype"] for tensors in inputs for t in tensors]
+        assert types.count(expected) > 50
+
+
+def test_metadata_is_in_the_file(model, files):
+    for precision, (file, _) in files.items():
+        with zipfile.ZipFile(file) as archive:
+            assert archive.namelist() == ["pose.json"]
+            described = json.loads(archive.read("pose.json"))
+        assert described == describe(model, precision, height=128, width=96)
+    assert described["skeleton"]["keypoints"] == list(COCO.keypoints)
+    assert described["letterbox"]["fill"] == [124, 116, 104]
+    assert (described["input"]["height"], described["input"]["width"]) == (128, 96)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_one_image_after_another(files, precision):
+    interpreter = litert.Interpreter(str(files[precision][0]))
+    detect = interpreter.get_signature_runner("serving_default")
     first, second = (made_image(128, 96, seed)[None] for seed in (7, 8))
-    before = detect(first)
-    between = detect(second)
-    after = detect(first)
+    before = detect(images=first)
+    between = detect(images=second)
+    after = detect(images=first)
     assert {k: (v.shape, v.dtype) for k, v in before.items()} == {
         "poses": ((1, 30, 17, 2), np.float32),
         "scores": ((1, 30), np.float32),
         "keypoint_scores": ((1, 30, 17), np.float32),
+        "count": ((1,), np.int32),
         "cells": ((1, 30, 2), np.int32),
     }
+    assert before["count"] == np.sum(before["scores"] > 0)
     assert not np.array_equal(before["poses"], between["poses"])
     for name, value in before.items():
         np.testing.assert_array_equal(after[name], value)
 
 
-def test_sides_and_existing_files(model, exported, tmp_path):
-    with pytest.raises(ValueError, match="multiples of 32 .* got 100x128"):
-        export_tflite(model, tmp_path / "model.tflite", height=100)
-    with pytest.raises(FileExistsError, match="exists"):
-        export_tflite(model, exported[0])
-    with pytest.raises(FileExistsError, match="only a file is overwritten"):
-        export_tflite(model, tmp_path, overwrite=True)
-    assert not list(tmp_path.iterdir())
+def test_a_batch(model, tmp_path):
+    with Exporter(model, height=64, width=64, batch=2) as exporter:
+        comparison = exporter.write("tflite", tmp_path / "two.tflite")
+    assert comparison.matched >= 4 * 25
+    assert comparison.max_pose_difference_px < 0.01
+    interpreter = litert.Interpreter(str(tmp_path / "two.tflite"))
+    assert interpreter.get_input_details()[0]["shape"].tolist() == [2, 64, 64, 3]

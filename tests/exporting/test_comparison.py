@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from qepose_tf.data.images import resize_image
 from qepose_tf.exporting.atomic import written_whole
+from qepose_tf.exporting.comparison import Comparison, compare
+from qepose_tf.exporting.reference import made_image
 from qepose_tf.exporting.serving import float32_model, resized_sides
-from qepose_tf.exporting.verify import Comparison, compare, made_image
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.ops.geometry import fit_short_side
 from qepose_tf.skeleton import COCO
@@ -29,6 +30,7 @@ def test_rows_are_compared_by_cell_not_by_rank():
     second = detections([[3, 4], [1, 2], [7, 8]], [0.75, 0.5, 0.0], shift=0.25)
     assert compare([first], [second]) == Comparison(
         max_pose_difference_px=0.25,
+        median_pose_difference_px=0.25,
         max_score_difference=pytest.approx(0.4),
         matched=2,
         unmatched=0,  # the third rows are empty in both
@@ -49,7 +51,7 @@ def test_people_of_one_side_only_are_counted():
     ("changes", "fault"),
     [
         ({"matched": 0}, "no cell in common"),
-        ({"max_pose_difference_px": 0.6}, r"poses differ by 0.6 px \(at most 0.5\)"),
+        ({"max_pose_difference_px": 0.6}, r"poses differ by 0.6 px \(at most 0.1\)"),
         ({"max_pose_difference_px": float("nan")}, "poses differ by nan"),
         ({"max_score_difference": 0.02}, "scores differ by 0.02"),
         ({"unmatched": 4}, "4 people found by one only, of 30"),
@@ -57,7 +59,8 @@ def test_people_of_one_side_only_are_counted():
 )
 def test_faults(changes, fault):
     good = {
-        "max_pose_difference_px": 0.5,
+        "max_pose_difference_px": 0.1,
+        "median_pose_difference_px": 0.01,
         "max_score_difference": 0.0,
         "matched": 60,
         "unmatched": 3,
@@ -66,6 +69,17 @@ def test_faults(changes, fault):
     Comparison(**good).check("it")
     with pytest.raises(ValueError, match=f"it does not give .*: {fault}"):
         Comparison(**{**good, **changes}).check("it")
+
+
+def test_eight_bits_may_move_poses_but_not_lose_them():
+    bad = Comparison(9.0, 1.0, 0.2, matched=0, unmatched=30, people=30)
+    for precision in ("fp32", "fp16", "bf16"):
+        with pytest.raises(ValueError, match="it does not give"):
+            bad.check("it", precision)
+    for precision in ("dynamic", "int8"):
+        bad.check("it", precision)
+        with pytest.raises(ValueError, match="poses differ by nan"):
+            Comparison(float("nan"), 1.0, 0.2, 1, 1, 1).check("it", precision)
 
 
 def test_nan_poses_are_a_difference():

@@ -1,0 +1,64 @@
+"""Exported files run in a process of their own, without this package."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qepose_tf.exporting import runner
+from qepose_tf.exporting.comparison import Detections
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an exported model answered.
+
+    Attributes:
+        detections: of each batch.
+        seconds: that each call took; the first ones set the runtime up.
+    """
+
+    detections: list[Detections]
+    seconds: list[float]
+
+    @property
+    def latency_seconds(self) -> float:
+        """Median of the calls, without the first where there are more."""
+        return float(np.median(self.seconds[1:] or self.seconds))
+
+
+def run_exported(format: str, path: Path, batches: Iterable[np.ndarray]) -> Answers:
+    """Runs an exported model in a new process that has only the format's runtime.
+
+    Args:
+        format: a key of `runner.RUNTIMES`.
+        path: of the exported file or folder.
+        batches: uint8 `[B, H, W, 3]` each; written to disk one by one.
+
+    Raises:
+        ValueError: the runtime failed; its last line is in the message.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        count = 0
+        for count, images in enumerate(batches, start=1):
+            np.save(Path(folder) / f"{count - 1}.npy", images)
+        # -I: neither the environment nor the working directory brings modules along.
+        words = [sys.executable, "-I", runner.__file__, format, str(path), folder]
+        ended = subprocess.run(words, capture_output=True, text=True, errors="replace")
+        if ended.returncode:
+            lines = ended.stderr.strip().splitlines()
+            reason = lines[-1] if lines else f"exit code {ended.returncode}"
+            raise ValueError(f"{path.name} does not run as {format}: {reason}")
+        found = [_read(Path(folder) / f"{number}.npz") for number in range(count)]
+        seconds = json.loads((Path(folder) / "seconds.json").read_text("utf-8"))
+    return Answers(found, seconds)
+
+
+def _read(file: Path) -> Detections:
+    with np.load(file) as outputs:
+        return dict(outputs)

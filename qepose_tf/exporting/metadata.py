@@ -1,0 +1,73 @@
+"""`pose.json`: what a client must know about an exported model, in every format."""
+
+from typing import Any
+
+import numpy as np
+
+from qepose_tf.models.pose_estimator import PoseEstimator
+
+FILE = "pose.json"
+SCHEMA = 1
+
+
+def describe(
+    model: PoseEstimator,
+    precision: str,
+    height: int | None = None,
+    width: int | None = None,
+) -> dict[str, Any]:
+    """Skeleton, input, normalisation, letterbox and outputs, as JSON takes them.
+
+    Args:
+        model: that is exported.
+        precision: of the file.
+        height: of its images; None where it takes any and resizes them inside.
+        width: of its images; None as `height`.
+    """
+    return {
+        "schema": SCHEMA,
+        "precision": precision,
+        "input": {
+            "name": "images",
+            "type": "uint8",
+            "layout": "NHWC",
+            "colour": "RGB",
+            "height": height,
+            "width": width,
+        },
+        "normalisation": {
+            "mean": [round(float(value), 4) for value in model.mean],
+            "std": [round(float(value), 4) for value in model.std],
+            "inside": True,
+        },
+        "letterbox": {"inside": True} if height is None else _letterbox(model),
+        "outputs": {
+            "poses": "float32 [B, P, K, 2], (x, y) in pixels of the input",
+            "scores": "float32 [B, P], predicted OKS, descending; 0: an empty row",
+            "keypoint_scores": "float32 [B, P, K]",
+            "count": "int32 [B], rows that are not empty",
+            "cells": "int32 [B, P, 2], (x, y) of the stride-4 cell of each pose",
+        },
+        "skeleton": model.skeleton.to_dict(),
+    }
+
+
+def fill_colour(model: PoseEstimator) -> list[int]:
+    """RGB of the padding: the mean colour in whole numbers."""
+    return np.round(model.mean).clip(0, 255).astype(int).tolist()
+
+
+def _letterbox(model: PoseEstimator) -> dict[str, Any]:
+    return {
+        "inside": False,
+        "align": "top left",
+        "fill": fill_colour(model),
+        "resize": (
+            "bilinear, antialiased; both sides times min(height / image height, "
+            "width / image width), rounded, at least 1"
+        ),
+        "undo": (
+            "(pose + 0.5) * [image width / resized width, "
+            "image height / resized height] - 0.5"
+        ),
+    }

@@ -1,0 +1,92 @@
+"""Runs an exported model on arrays, in a process that has only its own runtime.
+
+`python runner.py RUNTIME MODEL FOLDER` reads `0.npy`, `1.npy`, ... from the folder,
+each uint8 `[B, H, W, 3]`. It writes `0.npz`, `1.npz`, ... with the outputs by name, and
+`seconds.json`, what each call took. Nothing of this package is imported.
+"""
+
+import importlib.util
+import json
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+INPUT = "images"
+
+
+def saved_model(path):
+    """TensorFlow alone."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(path)
+    serve = loaded.signatures["serving_default"]
+
+    def run(images):
+        assert loaded is not None  # a signature does not keep its model alive
+        outputs = serve(**{INPUT: tf.constant(images)})
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    return run
+
+
+def tflite(path):
+    """LiteRT, or the interpreter that TensorFlow brings."""
+    if importlib.util.find_spec("ai_edge_litert"):
+        from ai_edge_litert.interpreter import Interpreter
+    else:
+        from tensorflow.lite import Interpreter
+
+        # TensorFlow 2.20 says that a later version moves the class to LiteRT.
+        warnings.filterwarnings("ignore", message=r"(?s).*tf\.lite\.Interpreter is dep")
+    interpreter = Interpreter(path, num_threads=os.cpu_count())
+    serve = interpreter.get_signature_runner("serving_default")
+    return lambda images: serve(**{INPUT: images})
+
+
+def onnx(path):
+    """ONNX Runtime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda images: dict(
+        zip(names, session.run(names, {INPUT: images}), strict=True)
+    )
+
+
+def openvino(path):
+    """OpenVINO on the CPU, with what the file itself asks for."""
+    import openvino
+
+    file = str(Path(path) / "pose.xml")
+    compiled = openvino.Core().compile_model(file, "CPU")
+
+    def run(images):
+        found = compiled({INPUT: images})
+        return {output.any_name: found[output] for output in compiled.outputs}
+
+    return run
+
+
+RUNTIMES = {run.__name__: run for run in (saved_model, tflite, onnx, openvino)}
+
+
+def main(runtime, model, folder):
+    """Runs every batch once, in order."""
+    run = RUNTIMES[runtime](model)
+    seconds = []
+    for number in range(len(list(Path(folder).glob("*.npy")))):
+        images = np.load(Path(folder) / f"{number}.npy")
+        started = time.perf_counter()
+        outputs = run(images)
+        seconds.append(time.perf_counter() - started)
+        np.savez(Path(folder) / f"{number}.npz", **outputs)
+    (Path(folder) / "seconds.json").write_text(json.dumps(seconds), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
