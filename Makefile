@@ -7,12 +7,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v pyth
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 COCO := ../shared/coco
+WORKERS ?= 2
 
 # TensorFlow's start-up notices would hide what the commands print.
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .PHONY: help install quickstart test test-fast test-jax lint overfit-coco
-.PHONY: ablation ablation-check install-timm
+.PHONY: ablation ablation-check install-timm install-browser
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -20,8 +21,8 @@ help: ## show the targets
 quickstart: .venv/installed ## train on drawn scenes, score, export, draw (20 min)
 	$(BIN)/python -m qepose_tf.quickstart
 
-test: lint ## lint and every test
-	$(BIN)/python -m pytest -q
+test: lint install-browser ## lint and every test, WORKERS of them at once
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 test-fast: .venv/installed ## the tests of the inner loop
 	$(BIN)/python -m pytest -q -m "not slow"
@@ -62,6 +63,16 @@ install: .venv/installed ## .venv with the package and all it needs
 .venv/installed-jax: .venv/installed
 	@$(PIP) install --editable '.[train,dev,jax]'
 	@touch $@
+
+# The tests of the browser page say so where they are skipped. A browser is installed
+# for continuous integration alone: that is a change of the whole system.
+install-browser: ## LiteRT.js and, where CI is set, Chromium, for the browser page
+	@if [ -n "$${CI:-}" ] && ! command -v chromium >/dev/null; then \
+	  (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium) \
+	  >/dev/null || echo "no Chromium: the browser page is not tested" >&2; fi
+	@if command -v npm >/dev/null; then \
+	  npm ci --prefix examples/browser --no-audit --no-fund --loglevel=error \
+	  || echo "no LiteRT.js: the browser page is not tested" >&2; fi
 
 # Exactly these: no other torchvision imports beside a PyTorch without CUDA, and timm
 # needs no more of it. Where PyPI has only the CUDA build of PyTorch this is large.

@@ -166,6 +166,7 @@ def coco_metrics(
     image_ids: Iterable[int] | None = None,
     min_area: float = 0.0,
     category_id: int | None = None,
+    explained: bool = True,
 ) -> dict[str, float]:
     """The ten figures of COCO keypoints, by name (`FIGURES`).
 
@@ -189,6 +190,7 @@ def coco_metrics(
         min_area: the smallest person that counts, in px^2.
         category_id: by default the one category that has keypoints ("person"
             where there are several).
+        explained: whether log lines name the ranges that hold no person.
 
     Returns:
         The figures in [0, 1]; -1 where a range holds no person (a log line names it).
@@ -217,7 +219,7 @@ def coco_metrics(
         ("APM", "person of medium size (32^2 to 96^2 px)"),
         ("APL", "person of large size (from 96^2 px)"),
     ):
-        if metrics[figure] < 0:
+        if metrics[figure] < 0 and explained:
             logger.info(
                 "%s and %s are -1: no %s is labelled in these images",
                 figure,

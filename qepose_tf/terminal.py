@@ -97,7 +97,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return str(value)
     if isinstance(value, float):
-        return f"{value:.3f}"
+        tiny = 0 < abs(value) < 0.0005  # which three digits would call nothing
+        return f"{value:.1e}" if tiny else f"{value:.3f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -15,7 +15,7 @@ from qepose_tf.evaluation import coco_metrics
 from qepose_tf.exporting.clean_process import run_exported
 from qepose_tf.exporting.comparison import Detections, compare
 from qepose_tf.exporting.export import FORMATS, Exporter
-from qepose_tf.exporting.reference import keras_any_size, keras_fixed_size, traced
+from qepose_tf.exporting.reference import keras_any_size, keras_fixed_size
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,6 @@ class Judge:
         self.rows: list[Row] = []
         self._exporter, self._coco = exporter, coco
         self._max_ap_loss = max_ap_loss
-        self._traced = traced(exporter.model)
         self._references: dict[bool, tuple[list[Detections], float]] = {}
         if not any(len(record.area) for record in coco.records):
             raise ValueError(f"{coco.path}: expected people with keypoints, got none")
@@ -114,7 +113,8 @@ class Judge:
         """The Keras model's detections and AP on the same pixels."""
         if fixed not in self._references:
             model = self._exporter.model
-            run = (keras_fixed_size if fixed else keras_any_size)(model, self._traced)
+            detector = keras_fixed_size if fixed else keras_any_size
+            run = detector(model, self._exporter.traced)
             found, seconds = [], []
             for images in self._batches(fixed):
                 started = time.perf_counter()
@@ -162,6 +162,7 @@ class Judge:
             self._coco.skeleton.sigmas,
             image_ids=image_ids.tolist(),
             category_id=self._coco.category_id,
+            explained=False,
         )
         return metrics["AP"]
 

@@ -2,9 +2,13 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+_DISK_ERRORS = ("No space left", "iostream error")
+_NOTHING_LEFT = 2**16  # bytes; below it a disk is full, whatever a writer says
 
 
 @contextlib.contextmanager
@@ -12,7 +16,8 @@ def written_whole(path: Path, overwrite: bool, marker: str | None) -> Iterator[P
     """A path to write to, which becomes `path` when the block ends well.
 
     Args:
-        path: of the finished file or folder; missing parents are made.
+        path: of the finished file or folder; missing parents are made, and go again
+            where the block fails.
         overwrite: whether `path` may exist.
         marker: a folder is only overwritten where it holds a file of this name; None
             where a file is written.
@@ -22,17 +27,26 @@ def written_whole(path: Path, overwrite: bool, marker: str | None) -> Iterator[P
 
     Raises:
         FileExistsError: `path` exists and may not be overwritten.
+        OSError: the disk is full.
     """
     check_free(path, overwrite, marker)
+    new = [p for p in (path.parent, *path.parent.parents) if not p.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{path.name}.", dir=path.parent
-    ) as folder:
-        written = Path(folder) / path.name
-        yield written
-        if path.is_dir():
-            os.replace(path, Path(folder) / "replaced")
-        os.replace(written, path)
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix=f".{path.name}.", dir=path.parent
+        ) as folder:
+            written = Path(folder) / path.name
+            with _full_disk_named(path):
+                yield written
+            if path.is_dir():
+                os.replace(path, Path(folder) / "replaced")
+            os.replace(written, path)
+    except BaseException:
+        for folder in new:
+            with contextlib.suppress(OSError):  # somebody else's file is in it
+                folder.rmdir()
+        raise
 
 
 def check_free(path: Path, overwrite: bool, marker: str | None) -> None:
@@ -45,3 +59,22 @@ def check_free(path: Path, overwrite: bool, marker: str | None) -> None:
     if not replaceable:
         expected = f"a folder that holds {marker}" if marker else "a file"
         raise FileExistsError(f"{path}: only {expected} is overwritten, and it is none")
+
+
+@contextlib.contextmanager
+def _full_disk_named(path: Path) -> Iterator[None]:
+    """Libraries raise anything from RuntimeError to their own when a disk is full."""
+    try:
+        yield
+    except Exception as error:
+        for folder in (path.parent, Path(tempfile.gettempdir())):
+            if shutil.disk_usage(folder).free < _NOTHING_LEFT:
+                raise OSError(
+                    f"{path}: cannot be written, no space left in {folder}"
+                ) from error
+        # Some take back what they have written, so that there is space again.
+        if any(words in str(error) for words in _DISK_ERRORS):
+            raise OSError(
+                f"{path}: cannot be written, there is probably no space left"
+            ) from error
+        raise

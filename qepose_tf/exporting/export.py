@@ -20,6 +20,7 @@ from qepose_tf.exporting.reference import (
     keras_any_size,
     keras_fixed_size,
     made_image,
+    traced,
 )
 from qepose_tf.exporting.saved_model import (
     MARKER,
@@ -193,7 +194,9 @@ class Exporter(contextlib.AbstractContextManager):
         if format == "saved_model":
             write_saved_model(self.model, path)
             return
-        described = metadata.describe(self.model, precision, self.height, self.width)
+        described = metadata.describe(
+            self.model, precision, self.height, self.width, self.batch
+        )
         if format == "tflite":
             from qepose_tf.exporting.tflite import write_tflite
 
@@ -217,13 +220,18 @@ class Exporter(contextlib.AbstractContextManager):
         return folder
 
     @cached_property
+    def traced(self) -> Callable:
+        """The Keras model as a graph: run eagerly, it keeps every layer's output."""
+        return traced(self.model)
+
+    @cached_property
     def _fixed_answers(self) -> tuple[list[np.ndarray], list]:
         images = self._images
         if images is None:
             seeds = range(2 * self.batch)
             images = [made_image(self.height, self.width, seed) for seed in seeds]
         batches = list(self.framed(images))
-        run = keras_fixed_size(self.model)
+        run = keras_fixed_size(self.model, self.traced)
         return batches, [run(batch) for batch in batches]
 
     @cached_property
@@ -232,7 +240,7 @@ class Exporter(contextlib.AbstractContextManager):
             batches = _made_batches(self.model.input_size)
         else:
             batches = [image[None] for image in self._images]
-        run = keras_any_size(self.model)
+        run = keras_any_size(self.model, self.traced)
         return batches, [run(batch) for batch in batches]
 
 

@@ -15,6 +15,7 @@ def describe(
     precision: str,
     height: int | None = None,
     width: int | None = None,
+    batch: int | None = None,
 ) -> dict[str, Any]:
     """Skeleton, input, normalisation, letterbox and outputs, as JSON takes them.
 
@@ -23,6 +24,7 @@ def describe(
         precision: of the file.
         height: of its images; None where it takes any and resizes them inside.
         width: of its images; None as `height`.
+        batch: images at once; None for any number.
     """
     return {
         "schema": SCHEMA,
@@ -32,6 +34,7 @@ def describe(
             "type": "uint8",
             "layout": "NHWC",
             "colour": "RGB",
+            "batch": batch,
             "height": height,
             "width": width,
         },

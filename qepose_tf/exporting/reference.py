@@ -31,7 +31,7 @@ def made_image(height: int, width: int, seed: int) -> np.ndarray:
 
 
 def traced(model: PoseEstimator) -> Callable:
-    """The model's outputs as a graph: worth its tracing from some images on."""
+    """The model's outputs as a graph, from normalised images."""
     shape = tf.TensorSpec([None, None, None, 3], tf.float32)
 
     @tf.function(input_signature=[shape], autograph=False)

@@ -101,7 +101,7 @@ def test_metadata_is_in_the_file(model, files):
         with zipfile.ZipFile(file) as archive:
             assert archive.namelist() == ["pose.json"]
             described = json.loads(archive.read("pose.json"))
-        assert described == describe(model, precision, height=128, width=96)
+        assert described == describe(model, precision, height=128, width=96, batch=1)
     assert described["skeleton"]["keypoints"] == list(COCO.keypoints)
     assert described["letterbox"]["fill"] == [124, 116, 104]
     assert (described["input"]["height"], described["input"]["width"]) == (128, 96)
