@@ -15,6 +15,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import ModuleType
 
+import ml_dtypes
 import numpy as np
 
 from qepose_tf.exporting.metadata import FILE
@@ -97,11 +98,18 @@ def _read(openvino: ModuleType, source: Path):
         # folds normalisations into convolutions, which keeps the latter's marks
         apply_moc_transformations(model, cf=True, smart_reshape=False)
     except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()]
-        told = [line for line in lines if line and "Exception from" not in line]
-        reason = " ".join(told[:2]) or type(error).__name__
-        raise ValueError(f"OpenVINO cannot convert the model: {reason}") from error
+        raise ValueError(
+            f"OpenVINO cannot convert the model: {_reason(error)}"
+        ) from error
     return model
+
+
+def _reason(error: RuntimeError) -> str:
+    """The lines of OpenVINO's message that speak of the model, as one."""
+    where = ("Exception from ", "Check '", "FrontEnd API failed", "To facilitate")
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(where)]
+    return " ".join(told) or str(error).strip() or type(error).__name__
 
 
 def _is_constant(value) -> bool:
@@ -121,7 +129,8 @@ def _features(model) -> set[str]:
 
     They reach from the first convolution to the first other product; everything that
     a coordinate comes from or goes into is behind one. The features that the score
-    samples go on: projected, gathered and summed, all of it in the pose query's layer.
+    samples go on through the pose query's layer, where they are projected, gathered,
+    summed up and normalised, to the score's own product.
     """
     found = set()
     for node in model.get_ordered_ops():
@@ -199,17 +208,25 @@ def _to_older_resize(node) -> None:
 
 
 def _halve_weights(model, kind: str) -> None:
-    """Stores the weights of convolutions and products in 16 bits."""
+    """Stores the weights of convolutions, nearly all there are, in 16 bits."""
     from openvino import Type, opset13
 
     for node in model.get_ordered_ops():
-        if node.get_type_name() not in ("Convolution", "MatMul"):
+        if node.get_type_name() != "Convolution":
             continue
-        for position, value in enumerate(node.input_values()):
-            if _is_constant(value) and _is_float(value):
-                half = opset13.constant(value.get_node().data, getattr(Type, kind))
-                whole = opset13.convert(half, "f32")
-                node.input(position).replace_source_output(whole.output(0))
+        value = node.input_value(1)
+        if _is_constant(value):
+            weights = value.get_node().data
+            if kind == "bf16":
+                weights = _nearest_bf16(weights)
+            half = opset13.constant(weights, getattr(Type, kind))
+            whole = opset13.convert(half, "f32")
+            node.input(1).replace_source_output(whole.output(0))
+
+
+def _nearest_bf16(values: np.ndarray) -> np.ndarray:
+    """The nearest bfloat16 numbers as float32; OpenVINO itself cuts digits off."""
+    return values.astype(ml_dtypes.bfloat16).astype(np.float32)
 
 
 def _mark(file: Path, rounded: set[str]) -> None:

@@ -51,9 +51,9 @@ def test_people_of_one_side_only_are_counted():
     ("changes", "fault"),
     [
         ({"matched": 0}, "no cell in common"),
-        ({"max_pose_difference_px": 0.6}, r"poses differ by 0.6 px \(at most 0.1\)"),
-        ({"max_pose_difference_px": float("nan")}, "poses differ by nan"),
-        ({"max_score_difference": 0.02}, "scores differ by 0.02"),
+        ({"max_pose_difference_px": 0.6}, r"0.6 px apart \(at most 0.1\)"),
+        ({"max_pose_difference_px": float("nan")}, "nan px apart"),
+        ({"max_score_difference": 0.02}, r"0.02 of score apart \(at most 0.01\)"),
         ({"unmatched": 4}, "4 people found by one only, of 30"),
     ],
 )
@@ -78,8 +78,17 @@ def test_eight_bits_may_move_poses_but_not_lose_them():
             bad.check("it", precision)
     for precision in ("dynamic", "int8"):
         bad.check("it", precision)
-        with pytest.raises(ValueError, match="poses differ by nan"):
+        with pytest.raises(ValueError, match="nan px apart"):
             Comparison(float("nan"), 1.0, 0.2, 1, 1, 1).check("it", precision)
+
+
+def test_who_is_suppressed_in_one_only_is_unmatched():
+    first = detections([[1, 2], [3, 4]], [0.9, 0.8])
+    second = detections([[1, 2], [3, 4]], [0.9, 0.0])
+    for pair in ((first, second), (second, first)):
+        comparison = compare([pair[0]], [pair[1]])
+        assert (comparison.matched, comparison.unmatched) == (2, 1)
+        assert comparison.max_score_difference == 0
 
 
 def test_nan_poses_are_a_difference():
