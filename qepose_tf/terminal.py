@@ -15,6 +15,7 @@ from qepose_tf.output_files import write_file
 
 Item = TypeVar("Item")
 STDOUT = Path("-")  # what `--json` without a file means
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
 _LONGEST = 300  # characters of an unforeseen error; TensorFlow's can fill a screen
 
 
@@ -30,16 +31,18 @@ def guarded(command: Callable[[], Any], debug: bool = False) -> int:
     try:
         command()
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else 1
+        if ended.code != _INTERRUPTED:
+            return ended.code if isinstance(ended.code, int) else 1
+        print("qepose: interrupted", file=sys.stderr)
     except KeyboardInterrupt:
         print("qepose: interrupted", file=sys.stderr)
-        return 1
     except Exception as error:
         if debug:
             raise
         print(f"qepose: {_one_line(error)}", file=sys.stderr)
-        return 1
-    return 0
+    else:
+        return 0
+    return 1
 
 
 def show_log(level: int = logging.INFO) -> None:

@@ -12,6 +12,7 @@ from qepose_tf.terminal import show_report, show_table
 
 # Enough to know the range of every activation; more only cost time.
 CALIBRATION_IMAGES = 128
+COMPARED_IMAGES = 4
 
 
 class ExportFormat(str, Enum):
@@ -76,8 +77,10 @@ def export(
 
     if format is not ExportFormat.all:
         check_format(format.value, asked or "fp32")
-    settings = {"height": height, "width": width, "batch": batch}
-    with Exporter(model, calibration=_pictures(calibrate), **settings) as exporter:
+    settings: dict[str, Any] = {"height": height, "width": width, "batch": batch}
+    settings["calibration"] = _pictures(calibrate, CALIBRATION_IMAGES)
+    shown = _pictures(str(verify[1]) if verify else calibrate, COMPARED_IMAGES)
+    with Exporter(model, images=shown or None, **settings) as exporter:
         judge = _judge(exporter, verify, max_ap_loss, limit)
         if format is ExportFormat.all:
             _export_all(exporter, out, overwrite, judge, json_file)
@@ -137,13 +140,13 @@ def _export_all(
         raise ValueError("; ".join(faults))
 
 
-def _pictures(source: str | None) -> list:
+def _pictures(source: str | None, count: int) -> list:
     if source is None:
         return []
     from qepose_tf.data.images import read_image
     from qepose_tf.inference import find_images
 
-    files = find_images(source)[:CALIBRATION_IMAGES]
+    files = find_images(source)[:count]
     return [read_image(file, exif=True) for file in files]
 
 

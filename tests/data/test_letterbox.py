@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from qepose_tf.data.images import resize_image
 from qepose_tf.data.letterbox import (
     capped_short_side,
+    fit_inside,
     letterbox,
     original_points,
 )
@@ -43,3 +45,26 @@ def test_letterbox_padding_is_zero_after_normalisation():
 def test_a_strip_keeps_to_four_to_one(hw, side):
     assert capped_short_side(*hw, 512) == side
     assert capped_short_side(1, 100_000, 512) == 1
+
+
+@pytest.mark.parametrize(
+    ("hw", "resized"),
+    [
+        ((64, 96), (64, 96)),
+        ((200, 96), (64, 31)),
+        ((10, 300), (3, 96)),
+        ((1, 1), (64, 64)),
+    ],
+)
+def test_fit_inside_keeps_the_aspect_and_fills_the_rest(hw, resized):
+    image = np.random.default_rng(0).integers(0, 255, (*hw, 3)).astype(np.uint8)
+    frame, scale = fit_inside(image, 64, 96, (9, 8, 7))
+    assert frame.shape == (64, 96, 3) and frame.dtype == np.uint8
+    np.testing.assert_allclose(scale, np.divide(resized, hw)[::-1], rtol=1e-6)
+    content = frame[: resized[0], : resized[1]]
+    np.testing.assert_array_equal(content, resize_image(image, *resized))
+    outside = np.ones((64, 96), bool)
+    outside[: resized[0], : resized[1]] = False
+    assert (frame[outside] == (9, 8, 7)).all()
+    far_edge = original_points(np.array(resized[::-1]) - 0.5, scale)
+    np.testing.assert_allclose(far_edge, np.array(hw[::-1]) - 0.5, rtol=1e-5)

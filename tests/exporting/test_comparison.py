@@ -51,7 +51,7 @@ def test_people_of_one_side_only_are_counted():
     ("changes", "fault"),
     [
         ({"matched": 0}, "no cell in common"),
-        ({"max_pose_difference_px": 0.6}, r"0.6 px apart \(at most 0.1\)"),
+        ({"max_pose_difference_px": 0.6}, r"0.6 px apart \(at most 0.5\)"),
         ({"max_pose_difference_px": float("nan")}, "nan px apart"),
         ({"max_score_difference": 0.02}, r"0.02 of score apart \(at most 0.01\)"),
         ({"unmatched": 4}, "4 people found by one only, of 30"),

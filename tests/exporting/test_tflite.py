@@ -89,6 +89,47 @@ def test_int8_convolutions_and_float_coordinates(files):
     assert kinds.count("QUANTIZE") <= 6
 
 
+def outside_xnnpack(file):
+    """Operations that the delegate did not take, seen from its partitions' borders."""
+    interpreter = litert.Interpreter(str(file))
+    interpreter.allocate_tensors()
+    found = interpreter._get_ops_details()
+    delegates = [op for op in found if op["op_name"] == "DELEGATE"]
+    plain = [op for op in found if op["op_name"] != "DELEGATE"]
+    taken = {t for op in delegates for t in op["inputs"]}
+    given = {t for op in delegates for t in op["outputs"]}
+    users = {}
+    for op in plain:
+        for tensor in op["inputs"]:
+            users.setdefault(tensor, []).append(op["index"])
+    # Inside: what a partition gives, and backwards to what it takes.
+    inside = {op["index"] for op in plain if given & set(op["outputs"])}
+    for op in reversed(plain):
+        between = [t for t in op["outputs"] if t not in taken]
+        if any(user in inside for t in between for user in users.get(t, [])):
+            inside.add(op["index"])
+    return [op["op_name"] for op in plain if op["index"] not in inside]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_xnnpack_takes_all_but_gathers_and_what_it_does_not_have(files, precision):
+    outside = outside_xnnpack(files[precision][0])
+    gathers = {"GATHER", "TOPK_V2", "PACK", "UNPACK", "STRIDED_SLICE", "RESHAPE"}
+    row_numbers = {"CAST", "ADD", "MUL", "MINIMUM", "MAXIMUM", "FLOOR_DIV", "FLOOR_MOD"}
+    comparisons = {
+        "GREATER",
+        "GREATER_EQUAL",
+        "LESS_EQUAL",
+        "SELECT_V2",
+        "SUM",
+        "WHILE",
+    }
+    known = gathers | row_numbers | comparisons | {"RESIZE_NEAREST_NEIGHBOR"}
+    assert set(outside) <= known
+    assert outside.count("RESIZE_NEAREST_NEIGHBOR") == 10  # XNNPACK has none
+    assert outside.count("GATHER") == 6
+
+
 def test_the_float_weights_of_fp16_and_dynamic_are_small(files):
     for precision, expected in (("fp16", np.float16), ("dynamic", np.int8)):
         inputs = [i for name, i, _ in operations(files[precision][0])]
