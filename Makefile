@@ -13,7 +13,7 @@ WORKERS ?= 2
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .PHONY: help install quickstart test test-fast test-jax lint overfit-coco
-.PHONY: ablation ablation-check install-timm install-browser
+.PHONY: ablation ablation-check export-check install-timm install-browser
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -48,6 +48,9 @@ ablation: .venv/installed ## the paper's rows on drawn scenes (2 hours, resumabl
 
 ablation-check: .venv/installed ## every row at W32: build, train a step, save, export
 	$(BIN)/python -m qepose_tf.ablation --check
+
+export-check: .venv/installed ## W32 at 512 in every format: seconds, memory, poses
+	$(BIN)/python benchmarks/exports.py configs/coco_w32_512.yaml $(COCO)/images/val2017
 
 install: .venv/installed ## .venv with the package and all it needs
 

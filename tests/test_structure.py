@@ -10,7 +10,11 @@ PACKAGE = ROOT / "qepose_tf"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 ALL_FILES = sorted(
     [*SOURCES, *ROOT.glob("*.py"), *(ROOT / "tests").rglob("*.py")]
-    + list((ROOT / "export").glob("*.py"))
+    + [
+        f
+        for name in ("export", "examples", "benchmarks")
+        for f in ROOT.glob(f"{name}/*.py")
+    ]
 )
 
 # A module may import rows above its own and its own name, never a neighbour in a row.
