@@ -135,7 +135,7 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     text = " ".join(str(error).split())
-    if isinstance(error, ValueError | OSError) and text:
+    if isinstance(error, ValueError | OSError | ImportError) and text:
         return text
     name = type(error).__name__
     return f"unexpected {name}: {text[:_LONGEST]} (--debug shows the traceback)"

@@ -69,25 +69,25 @@ def export(
     Height, width and batch are those of TFLite, ONNX and OpenVINO files; a SavedModel
     takes any.
     """
-    asked = None if precision is None else precision.value
-    if format is ExportFormat.all and asked:
+    if format is ExportFormat.all and precision:
         raise typer.BadParameter("--format all writes every precision")
     check_outputs(out, json_file, folder=True)
-    from qepose_tf.exporting.export import Exporter, check_format
+    from qepose_tf.exporting.export import Exporter, check_request, every_file
 
-    if format is not ExportFormat.all:
-        check_format(format.value, asked or "fp32")
+    files = [(format.value, precision.value if precision else "fp32", out)]
+    if format is ExportFormat.all:
+        files = every_file(out)
+    for name, kind, path in files:
+        check_request(name, kind, path, overwrite, calibrate is not None)
     settings: dict[str, Any] = {"height": height, "width": width, "batch": batch}
     settings["calibration"] = _pictures(calibrate, CALIBRATION_IMAGES)
     shown = _pictures(str(verify[1]) if verify else calibrate, COMPARED_IMAGES)
     with Exporter(model, images=shown or None, **settings) as exporter:
         judge = _judge(exporter, verify, max_ap_loss, limit)
         if format is ExportFormat.all:
-            _export_all(exporter, out, overwrite, judge, json_file)
+            _export_all(exporter, files, overwrite, judge, json_file)
             return
-        report = _export_one(
-            exporter, format.value, asked or "fp32", out, overwrite, judge
-        )
+        report = _export_one(exporter, *files[0], overwrite, judge)
     if judge is not None:
         report["verified"] = [dataclasses.asdict(row) for row in judge.rows]
     show_report(report, json_file, verified="see the table")
@@ -112,13 +112,15 @@ def _export_one(
 
 
 def _export_all(
-    exporter: Any, out: Path, overwrite: bool, judge: Any, json_file: Path | None
+    exporter: Any,
+    files: list[tuple[str, str, Path]],
+    overwrite: bool,
+    judge: Any,
+    json_file: Path | None,
 ) -> None:
     """Every format in every precision; what fails is named, the rest is written."""
-    from qepose_tf.exporting.export import every_file
-
     reports, faults = [], []
-    for format, precision, path in every_file(out):
+    for format, precision, path in files:
         report = {"format": format, "precision": precision, "out": str(path)}
         try:
             comparison = exporter.write(
@@ -131,7 +133,7 @@ def _export_all(
         reports.append(report)
     if judge is not None:
         show_table(judge.rows)
-    report = {"out": str(out), "files": reports}
+    report = {"out": str(files[0][2].parent), "files": reports}
     if judge is not None:
         report["verified"] = [dataclasses.asdict(row) for row in judge.rows]
     written = [f"{r['format']} {r['precision']}" for r in reports if "failed" not in r]

@@ -68,6 +68,29 @@ def check_format(format: str, precision: str) -> None:
         )
 
 
+def check_request(
+    format: str, precision: str, path: Path, overwrite: bool, calibrated: bool
+) -> Path:
+    """Raises what `Exporter.write` would before any work, and returns where it writes.
+
+    Args:
+        format: a key of `FORMATS`.
+        precision: one of the format's.
+        path: that is asked for.
+        overwrite: whether an earlier export there may be replaced.
+        calibrated: whether there are images to calibrate with.
+    """
+    check_format(format, precision)
+    if precision == "int8" and not calibrated:
+        raise ValueError(
+            "int8: expected images to calibrate with (--calibrate), got none"
+        )
+    if format == "saved_model":
+        path = version_folder(path)
+    check_free(path, overwrite, FORMATS[format].marker)
+    return path
+
+
 def every_file(folder: Path) -> list[tuple[str, str, Path]]:
     """Format, precision and path of all that can be written, in one folder."""
     suffixes = {"tflite": ".tflite", "onnx": ".onnx"}
@@ -151,16 +174,9 @@ class Exporter(contextlib.AbstractContextManager):
                 format cannot express the model, or what was written does not give the
                 model's poses; nothing is left at the path then.
         """
-        check_format(format, precision)
-        if precision == "int8" and not self._calibration:
-            raise ValueError(
-                "int8: expected images to calibrate with (--calibrate), got none"
-            )
-        path, marker = Path(path), FORMATS[format].marker
-        if format == "saved_model":
-            path = version_folder(path)
-        check_free(path, overwrite, marker)
-        with written_whole(path, overwrite, marker) as written:
+        calibrated = bool(self._calibration)
+        path = check_request(format, precision, Path(path), overwrite, calibrated)
+        with written_whole(path, overwrite, FORMATS[format].marker) as written:
             self._write(format, precision, written)
             batches, expected = (
                 self._fixed_answers if FORMATS[format].fixed else self._any_size_answers

@@ -10,8 +10,6 @@ from qepose_tf.exporting.metadata import FILE
 from qepose_tf.exporting.serving import OUTPUTS
 
 OPSET = 18
-# A file of the protocol holds no more than 2 GB.
-LARGEST_BYTES = 2**31 - 1
 # Of tf2onnx' twelve rewritings those that matter here; runtimes do the others better.
 # The whole list, each on a copy of the graph, takes HRNet-W32 four times as long.
 _REWRITINGS = (
@@ -27,8 +25,7 @@ def write_onnx(source: Path, file: Path, metadata: dict) -> None:
     """Converts a SavedModel of a fixed size.
 
     Its input is `images`; its outputs stand in the order of `serving.OUTPUTS`. The
-    metadata are the property `pose.json`. Where the model passes 2 GB, its weights
-    stand beside it in the file's name with `.data` at the end.
+    metadata are the property `pose.json`.
 
     Args:
         source: of the SavedModel, see `fixed_graph`.
@@ -41,6 +38,7 @@ def write_onnx(source: Path, file: Path, metadata: dict) -> None:
     """
     try:
         import onnx
+        import onnxruntime  # noqa: F401, runs what is written
         import tf2onnx  # noqa: F401
     except ImportError as error:
         raise ImportError(
@@ -52,9 +50,7 @@ def write_onnx(source: Path, file: Path, metadata: dict) -> None:
     try:
         model = _convert(source)
         _replace_deprecated(model)
-        large = model.ByteSize() > LARGEST_BYTES
-        if not large:  # else only the file can be checked
-            onnx.checker.check_model(model, full_check=True)
+        onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # tf2onnx raises whatever its parts raise
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
@@ -63,9 +59,7 @@ def write_onnx(source: Path, file: Path, metadata: dict) -> None:
         logger.setLevel(level)
     text = json.dumps(metadata, ensure_ascii=False)
     onnx.helper.set_model_props(model, {FILE: text})
-    onnx.save(
-        model, str(file), save_as_external_data=large, location=f"{file.name}.data"
-    )
+    onnx.save(model, str(file))
 
 
 def _convert(source: Path) -> Any:

@@ -39,11 +39,16 @@ def quantised(content: bytes, calibration: Sequence[np.ndarray] | None) -> bytes
             come (dynamic range).
 
     Raises:
-        ModuleNotFoundError: ai-edge-quantizer is not installed.
+        ImportError: ai-edge-quantizer is not installed.
     """
-    from ai_edge_quantizer import quantizer
-    from ai_edge_quantizer.calibrator import CalibrationMode
-    from ai_edge_quantizer.qtyping import TFLOperationName
+    try:
+        from ai_edge_quantizer import quantizer
+        from ai_edge_quantizer.calibrator import CalibrationMode
+        from ai_edge_quantizer.qtyping import TFLOperationName
+    except ImportError as error:
+        raise ImportError(
+            "ai-edge-quantizer is not installed: pip install 'qepose-tf[litert]'"
+        ) from error
 
     work = quantizer.Quantizer(content)
     if calibration is None:

@@ -84,10 +84,40 @@ def test_one_clear_line_and_nothing_written(
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
+@pytest.mark.parametrize(
+    ("format", "precision", "package", "extra"),
+    [
+        ("tflite", "dynamic", "ai_edge_quantizer", "litert"),
+        ("onnx", "fp32", "tf2onnx", "onnx"),
+        ("openvino", "fp32", "openvino", "openvino"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    capsys, monkeypatch, model_file, tmp_path, format, precision, package, extra
+):
+    # None is how Python is told that a module cannot be imported.
+    monkeypatch.setitem(sys.modules, package, None)
+    words = ["--format", format, "--precision", precision, "--out", tmp_path / "file"]
+    line = fails(capsys, model_file, *words)
+    assert line.endswith(f"is not installed: pip install 'qepose-tf[{extra}]'")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_all_has_every_precision(capsys, model_file, tmp_path):
     words = ["--format", "all", "--precision", "fp32", "--out", tmp_path / "all"]
     assert export(model_file, *words) == 2
     assert "writes every precision" in capsys.readouterr().err
+
+
+def test_all_is_refused_before_anything_is_written(capsys, model_file, tmp_path):
+    words = [model_file, "--format", "all", "--out", tmp_path / "all"]
+    assert "int8: expected images to calibrate" in fails(capsys, *words)
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "onnx.onnx").write_bytes(b"mine")
+    words += ["--calibrate", tmp_path]
+    assert "onnx.onnx: exists" in fails(capsys, *words)
+    assert [p.name for p in (tmp_path / "all").iterdir()] == ["onnx.onnx"]
+    assert (tmp_path / "all" / "onnx.onnx").read_bytes() == b"mine"
 
 
 def test_int8_from_a_folder_of_pictures(capsys, model_file, tmp_path):
