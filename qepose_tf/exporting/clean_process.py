@@ -1,12 +1,15 @@
 """Exported files run in a process of their own, without this package."""
 
+import contextlib
+import functools
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 import numpy as np
 
@@ -32,6 +35,30 @@ class Answers:
         return float(np.median(self.seconds[1:] or self.seconds))
 
 
+Run = Callable[[Path, Iterable[np.ndarray]], Answers]
+
+
+@contextlib.contextmanager
+def waiting_process(format: str) -> Iterator[Run]:
+    """A process that imports a format's runtime while its file is still being written.
+
+    Args:
+        format: a key of `runner.RUNTIMES`.
+
+    Yields:
+        What runs a file or folder on batches, once; see `run_exported`.
+    """
+    # -I: neither the environment nor the working directory brings modules along.
+    words = [sys.executable, "-I", runner.__file__, format]
+    with subprocess.Popen(
+        words, stdin=PIPE, stdout=DEVNULL, stderr=PIPE, text=True, errors="replace"
+    ) as process:
+        try:
+            yield functools.partial(_run, process, format)
+        finally:
+            process.kill()
+
+
 def run_exported(format: str, path: Path, batches: Iterable[np.ndarray]) -> Answers:
     """Runs an exported model in a new process that has only the format's runtime.
 
@@ -43,16 +70,21 @@ def run_exported(format: str, path: Path, batches: Iterable[np.ndarray]) -> Answ
     Raises:
         ValueError: the runtime failed; its last line is in the message.
     """
+    with waiting_process(format) as run:
+        return run(path, batches)
+
+
+def _run(
+    process: subprocess.Popen, format: str, path: Path, batches: Iterable[np.ndarray]
+) -> Answers:
     with tempfile.TemporaryDirectory() as folder:
         count = 0
         for count, images in enumerate(batches, start=1):
             np.save(Path(folder) / f"{count - 1}.npy", images)
-        # -I: neither the environment nor the working directory brings modules along.
-        words = [sys.executable, "-I", runner.__file__, format, str(path), folder]
-        ended = subprocess.run(words, capture_output=True, text=True, errors="replace")
-        if ended.returncode:
-            lines = ended.stderr.strip().splitlines()
-            reason = lines[-1] if lines else f"exit code {ended.returncode}"
+        _, errors = process.communicate(json.dumps([str(path), folder]) + "\n")
+        if process.returncode:
+            lines = errors.strip().splitlines()
+            reason = lines[-1] if lines else f"exit code {process.returncode}"
             raise ValueError(f"{path.name} does not run as {format}: {reason}")
         found = [_read(Path(folder) / f"{number}.npz") for number in range(count)]
         seconds = json.loads((Path(folder) / "seconds.json").read_text("utf-8"))

@@ -13,7 +13,7 @@ import numpy as np
 from qepose_tf.data.letterbox import fit_inside, inside_scale
 from qepose_tf.exporting import metadata
 from qepose_tf.exporting.atomic import check_free, written_whole
-from qepose_tf.exporting.clean_process import run_exported
+from qepose_tf.exporting.clean_process import waiting_process
 from qepose_tf.exporting.comparison import Comparison, compare
 from qepose_tf.exporting.fixed_graph import check_sides, write_fixed_graph
 from qepose_tf.exporting.reference import (
@@ -176,13 +176,16 @@ class Exporter(contextlib.AbstractContextManager):
         """
         calibrated = bool(self._calibration)
         path = check_request(format, precision, Path(path), overwrite, calibrated)
-        with written_whole(path, overwrite, FORMATS[format].marker) as written:
+        marker = FORMATS[format].marker
+        with (
+            waiting_process(format) as run,
+            written_whole(path, overwrite, marker) as written,
+        ):
             self._write(format, precision, written)
             batches, expected = (
                 self._fixed_answers if FORMATS[format].fixed else self._any_size_answers
             )
-            found = run_exported(format, written, batches).detections
-            comparison = compare(expected, found)
+            comparison = compare(expected, run(written, batches).detections)
             comparison.check(f"{path.name} ({format}, {precision})", precision)
             if judge is not None:
                 judge(format, precision, written)

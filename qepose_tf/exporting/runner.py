@@ -1,8 +1,9 @@
 """Runs an exported model on arrays, in a process that has only its own runtime.
 
-`python runner.py RUNTIME MODEL FOLDER` reads `0.npy`, `1.npy`, ... from the folder,
-each uint8 `[B, H, W, 3]`. It writes `0.npz`, `1.npz`, ... with the outputs by name, and
-`seconds.json`, what each call took. Nothing of this package is imported.
+`python runner.py RUNTIME` imports the runtime and waits for a line on stdin, a JSON
+list of a model's path and a folder. It reads `0.npy`, `1.npy`, ... from the folder,
+each uint8 `[B, H, W, 3]`, and writes `0.npz`, `1.npz`, ... with the outputs by name,
+and `seconds.json`, what each call took. Nothing of this package is imported.
 """
 
 import importlib.util
@@ -18,22 +19,25 @@ import numpy as np
 INPUT = "images"
 
 
-def saved_model(path):
+def saved_model():
     """TensorFlow alone."""
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(path)
-    serve = loaded.signatures["serving_default"]
+    def load(path):
+        loaded = tf.saved_model.load(path)
+        serve = loaded.signatures["serving_default"]
 
-    def run(images):
-        assert loaded is not None  # a signature does not keep its model alive
-        outputs = serve(**{INPUT: tf.constant(images)})
-        return {name: value.numpy() for name, value in outputs.items()}
+        def run(images):
+            assert loaded is not None  # a signature does not keep its model alive
+            outputs = serve(**{INPUT: tf.constant(images)})
+            return {name: value.numpy() for name, value in outputs.items()}
 
-    return run
+        return run
+
+    return load
 
 
-def tflite(path):
+def tflite():
     """LiteRT, or the interpreter that TensorFlow brings."""
     if importlib.util.find_spec("ai_edge_litert"):
         from ai_edge_litert.interpreter import Interpreter
@@ -42,44 +46,56 @@ def tflite(path):
 
         # TensorFlow 2.20 says that a later version moves the class to LiteRT.
         warnings.filterwarnings("ignore", message=r"(?s).*tf\.lite\.Interpreter is dep")
-    interpreter = Interpreter(path, num_threads=os.cpu_count())
-    serve = interpreter.get_signature_runner("serving_default")
-    return lambda images: serve(**{INPUT: images})
+
+    def load(path):
+        interpreter = Interpreter(path, num_threads=os.cpu_count())
+        serve = interpreter.get_signature_runner("serving_default")
+        return lambda images: serve(**{INPUT: images})
+
+    return load
 
 
-def onnx(path):
+def onnx():
     """ONNX Runtime."""
-    import onnxruntime
+    from onnxruntime import InferenceSession
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return lambda images: dict(
-        zip(names, session.run(names, {INPUT: images}), strict=True)
-    )
+    def load(path):
+        session = InferenceSession(path, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        return lambda images: dict(
+            zip(names, session.run(names, {INPUT: images}), strict=True)
+        )
+
+    return load
 
 
-def openvino(path):
+def openvino():
     """OpenVINO on the CPU, with what the file itself asks for."""
     # Its import alone would report its use.
     sys.modules["openvino_telemetry"] = None
     import openvino
 
-    file = str(Path(path) / "pose.xml")
-    compiled = openvino.Core().compile_model(file, "CPU")
+    def load(path):
+        file = str(Path(path) / "pose.xml")
+        compiled = openvino.Core().compile_model(file, "CPU")
 
-    def run(images):
-        found = compiled({INPUT: images})
-        return {output.any_name: found[output] for output in compiled.outputs}
+        def run(images):
+            found = compiled({INPUT: images})
+            return {output.any_name: found[output] for output in compiled.outputs}
 
-    return run
+        return run
+
+    return load
 
 
-RUNTIMES = {run.__name__: run for run in (saved_model, tflite, onnx, openvino)}
+RUNTIMES = {start.__name__: start for start in (saved_model, tflite, onnx, openvino)}
 
 
-def main(runtime, model, folder):
+def main(runtime):
     """Runs every batch once, in order."""
-    run = RUNTIMES[runtime](model)
+    load = RUNTIMES[runtime]()
+    model, folder = json.loads(sys.stdin.readline())
+    run = load(model)
     seconds = []
     for number in range(len(list(Path(folder).glob("*.npy")))):
         images = np.load(Path(folder) / f"{number}.npy")
