@@ -16,6 +16,7 @@ from qepose_tf.exporting.atomic import check_free, written_whole
 from qepose_tf.exporting.clean_process import waiting_process
 from qepose_tf.exporting.comparison import Comparison, compare
 from qepose_tf.exporting.fixed_graph import check_sides, write_fixed_graph
+from qepose_tf.exporting.native_logs import native_logs_hidden
 from qepose_tf.exporting.reference import (
     keras_any_size,
     keras_fixed_size,
@@ -181,10 +182,11 @@ class Exporter(contextlib.AbstractContextManager):
             waiting_process(format) as run,
             written_whole(path, overwrite, marker) as written,
         ):
-            self._write(format, precision, written)
-            batches, expected = (
-                self._fixed_answers if FORMATS[format].fixed else self._any_size_answers
-            )
+            with native_logs_hidden():
+                self._write(format, precision, written)
+                fixed = FORMATS[format].fixed
+                answers = self._fixed_answers if fixed else self._any_size_answers
+            batches, expected = answers
             comparison = compare(expected, run(written, batches).detections)
             comparison.check(f"{path.name} ({format}, {precision})", precision)
             if judge is not None:

@@ -1,6 +1,7 @@
 """`qepose export` from words to exit codes."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -136,6 +137,27 @@ def test_int8_from_a_folder_of_pictures(capsys, model_file, tmp_path):
     assert (figures["format"], figures["precision"]) == ("tflite", "int8")
     assert figures["matched"] > 0
     assert [p.name for p in out.parent.iterdir()] == ["pose.tflite"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["saved_model", "tflite", "onnx", "openvino"])
+def test_the_terminal_shows_the_report_and_nothing_else(model_file, tmp_path, format):
+    pytest.importorskip({"onnx": "tf2onnx", "openvino": "openvino"}.get(format, "json"))
+    words = ["export", model_file, "--format", format, "--out", tmp_path / "out"]
+    done = subprocess.run(
+        [sys.executable, "-c", CLI, *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert [line.split()[0] for line in done.stdout.splitlines()[:3]] == [
+        "format",
+        "precision",
+        "out",
+    ]
 
 
 @pytest.mark.slow
