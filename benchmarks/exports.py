@@ -31,6 +31,7 @@ from qepose_tf.inference import find_images
 from qepose_tf.models import PoseEstimator
 from qepose_tf.skeleton import Skeleton
 from qepose_tf.training.run import model_settings
+from qepose_tf.verdict import megabytes
 
 PHOTOS = 4
 TYPICAL_SCORE = 0.3  # the middle of an untrained score map, which is 0 otherwise
@@ -69,11 +70,10 @@ def measured(model: Path, format: str, precision: str, out: Path, images: Path) 
     if status:
         raise ValueError(f"{format} {precision} failed, see above")
     found = json.loads(report.read_text())
-    files = out.rglob("*") if out.is_dir() else [out]
     values = (
         f"{seconds:.0f}",
         f"{usage.ru_maxrss / 2**20:.1f}",  # KiB, as Linux counts
-        f"{sum(f.stat().st_size for f in files if f.is_file()) / 1e6:.0f}",
+        f"{megabytes(out):.0f}",
         f"{found['median_pose_difference_px']:.1g}",
         f"{found['max_pose_difference_px']:.1g}",
         str(found["matched"]),

@@ -12,7 +12,7 @@ from qepose_tf.data.coco import CocoDataset, coco_results
 from qepose_tf.data.images import read_image
 from qepose_tf.data.letterbox import original_points
 from qepose_tf.evaluation import coco_metrics
-from qepose_tf.exporting.clean_process import run_exported
+from qepose_tf.exporting.clean_process import Answers, run_exported
 from qepose_tf.exporting.comparison import Detections, compare
 from qepose_tf.exporting.export import FORMATS, Exporter
 from qepose_tf.exporting.reference import keras_any_size, keras_fixed_size
@@ -94,7 +94,7 @@ class Judge:
             Row(
                 format,
                 precision,
-                _megabytes(path),
+                megabytes(path),
                 comparison.max_pose_difference_px,
                 comparison.median_pose_difference_px,
                 ap,
@@ -121,7 +121,7 @@ class Judge:
                 found.append(run(images))
                 seconds.append(time.perf_counter() - started)
             ap = self._ap(found, fixed)
-            latency = float(np.median(seconds[1:] or seconds)) * 1000
+            latency = Answers(found, seconds).latency_seconds * 1000
             name = "keras, fixed size" if fixed else "keras"
             self._references[fixed] = found, ap
             self.rows.append(
@@ -167,6 +167,7 @@ class Judge:
         return metrics["AP"]
 
 
-def _megabytes(path: Path) -> float:
+def megabytes(path: Path) -> float:
+    """Size of a file, or of a folder's files."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file()) / 1e6

@@ -81,7 +81,9 @@ def export(
         check_request(name, kind, path, overwrite, calibrate is not None)
     settings: dict[str, Any] = {"height": height, "width": width, "batch": batch}
     settings["calibration"] = _pictures(calibrate, CALIBRATION_IMAGES)
-    shown = _pictures(str(verify[1]) if verify else calibrate, COMPARED_IMAGES)
+    shown = settings["calibration"][:COMPARED_IMAGES]
+    if verify:
+        shown = _pictures(str(verify[1]), COMPARED_IMAGES)
     with Exporter(model, images=shown or None, **settings) as exporter:
         judge = _judge(exporter, verify, max_ap_loss, limit)
         if format is ExportFormat.all:
