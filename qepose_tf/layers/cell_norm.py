@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from qepose_tf.ops.normalisation import fused_batch_norm
+from qepose_tf.ops.normalisation import fused_batch_norm, fused_normalise
 from qepose_tf.ops.replicas import replica_sum
 
 EPSILON = 1e-5
@@ -22,16 +22,26 @@ def batch_norm(name: str, momentum: float, synchronized: bool, dtype=None):
 
 @keras.saving.register_keras_serializable("qepose_tf")
 class MapNorm(keras.layers.BatchNormalization):
-    """Keras' BatchNormalization that trains with the fused kernel where it can.
+    """Keras' BatchNormalization by the fused kernels where there are some.
 
-    The numbers are the same. Statistics shared between replicas, frozen layers and
-    other backends than TensorFlow take Keras' own way.
+    The numbers are the same. Statistics shared between replicas and other backends
+    than TensorFlow take Keras' own way.
     """
 
     def call(self, inputs, training=None):
         """Normalised `[B, H, W, C]`."""
+        if not (training and self.trainable):
+            outputs = fused_normalise(
+                inputs,
+                self.gamma,
+                self.beta,
+                self.moving_mean,
+                self.moving_variance,
+                self.epsilon,
+            )
+            return super().call(inputs) if outputs is None else outputs
         fused = None
-        if training and self.trainable and not self.synchronized:
+        if not self.synchronized:
             fused = fused_batch_norm(inputs, self.gamma, self.beta, self.epsilon)
         if fused is None:
             return super().call(inputs, training=training)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from qepose_tf.ops.normalisation import fused_batch_norm
+from qepose_tf.ops.normalisation import fused_batch_norm, fused_normalise
 from tests.backends import BACKEND, needs_tensorflow
 
 
@@ -19,7 +19,20 @@ def test_equals_the_moments_of_the_map(shape):
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
 
 
+@needs_tensorflow
+def test_given_statistics_are_taken():
+    rng = np.random.default_rng(0)
+    maps = rng.normal(3.0, 2.0, (2, 5, 6, 4)).astype("float32")
+    gamma, beta, mean = rng.normal(size=(3, 4)).astype("float32")
+    variance = rng.uniform(0.5, 2.0, 4).astype("float32")
+    outputs = fused_normalise(maps, gamma, beta, mean, variance, 1e-5)
+    expected = (maps - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.skipif(BACKEND == "tensorflow", reason="TensorFlow has the kernel")
 def test_other_backends_have_no_such_kernel():
     ones = np.ones(5, "float32")
-    assert fused_batch_norm(np.ones((2, 3, 4, 5), "float32"), ones, ones, 1e-5) is None
+    maps = np.ones((2, 3, 4, 5), "float32")
+    assert fused_batch_norm(maps, ones, ones, 1e-5) is None
+    assert fused_normalise(maps, ones, ones, ones, ones, 1e-5) is None
