@@ -165,7 +165,8 @@ class KeypointQueryEncoding(keras.layers.Layer):
         points = ops.expand_dims(queries, 3)
         if self.semantic_points:
             points = points + self._around_query(here)  # [B, P, K, N, 2]
-        features = self.aggregate(sample_per_keypoint(keypoint_features, points))
+        sampled = sample_per_keypoint(keypoint_features, points, bool(training))
+        features = self.aggregate(sampled)
         count = ops.shape(features)[1]
         flat = ops.reshape(features, [batch, count, keypoints * channels])
         flat = ops.relu(self.norm(flat, training=training, counted=counted))

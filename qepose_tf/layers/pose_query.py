@@ -70,7 +70,7 @@ class PoseQueryEncoding(keras.layers.Layer):
         shape = [batch, height * width, keypoints, *points, 2]
         cells = ops.reshape(cells, [1, height * width, *[1] * len(shape[2:-1]), 2])
         queries = cells + ops.reshape(query_offsets, shape)
-        encoded = sample_and_sum_keypoints(projected, queries)
+        encoded = sample_and_sum_keypoints(projected, queries, bool(training))
         encoded = ops.reshape(encoded, [batch, height, width, self.units])
         return ops.relu(self.norm(encoded, training=training))
 

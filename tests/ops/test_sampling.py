@@ -202,3 +202,39 @@ def test_no_cells_are_asked_for():
     assert everywhere(sample_per_keypoint, features, nothing).shape == (2, 0, 4, 3)
     nothing = np.zeros((2, 0, 2), "int32")
     assert everywhere(take_cells, features, nothing).shape == (2, 0, 4, 3)
+
+
+@pytest.mark.parametrize(
+    "sample, points",
+    [
+        (sample_per_keypoint, (2, 6, 4, 9)),
+        (sample_and_sum_keypoints, (2, 6, 4)),
+        (sample_and_sum_keypoints, (2, 6, 4, 3)),
+        (sample_per_keypoint, (2, 0, 4, 9)),
+    ],
+)
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("bfloat16", 0.03)])
+def test_in_training_values_and_gradients_are_the_same(
+    sample, points, dtype, tolerance
+):
+    maps = keras.Variable(random_maps(2, 5, 7, 4, 3))
+    at = keras.Variable(random_points(*points, height=5, width=7))
+    shape = ops.shape(sample(maps.value, at.value))
+    upstream = random_maps(*shape, seed=5)
+
+    def found(training):
+        def total():
+            values = sample(ops.cast(maps.value, dtype), at.value, training)
+            return ops.sum(ops.cast(values, "float32") * upstream)
+
+        return value_and_gradients(total, [maps, at])
+
+    value, gradients = found(False)
+    value_in_training, gradients_in_training = found(True)
+    np.testing.assert_allclose(value_in_training, value, rtol=1e-5, atol=1e-6)
+    for gradient, expected in zip(gradients_in_training, gradients, strict=True):
+        np.testing.assert_allclose(
+            gradient,
+            expected,
+            atol=tolerance * max(1.0, np.abs(expected).max(initial=0)),
+        )
