@@ -13,7 +13,7 @@ WORKERS ?= 2
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .PHONY: help install quickstart test test-fast test-jax lint overfit-coco
-.PHONY: ablation ablation-check export-check install-timm install-browser
+.PHONY: ablation ablation-check export-check bench install-timm install-browser
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -52,6 +52,9 @@ ablation-check: .venv/installed ## every row at W32: build, train a step, save, 
 export-check: .venv/installed ## W32 at 512 in every format: seconds, memory, poses
 	$(BIN)/python benchmarks/exports.py configs/coco_w32_512.yaml $(COCO)/images/val2017
 
+bench: .venv/installed-bench ## speed: stages, runtimes, peers, scaling, start-up (40 min)
+	$(BIN)/python benchmarks/bench.py --coco $(COCO) --document docs/RESULTS.md
+
 install: .venv/installed ## .venv with the package and all it needs
 
 # The stamp is written last: an interrupted installation starts again. A new pip
@@ -77,8 +80,12 @@ install-browser: ## LiteRT.js and, where CI is set, Chromium, for the browser pa
 	  npm ci --prefix examples/browser --no-audit --no-fund --loglevel=error \
 	  || echo "no LiteRT.js: the browser page is not tested" >&2; fi
 
+.venv/installed-bench: install-timm
+	@$(PIP) install 'opencv-python-headless>=4.10,<5'
+	@touch $@
+
 # Exactly these: no other torchvision imports beside a PyTorch without CUDA, and timm
 # needs no more of it. Where PyPI has only the CUDA build of PyTorch this is large.
-install-timm: .venv/installed ## PyTorch and timm, for the parity tests of weights
+install-timm: .venv/installed ## PyTorch and timm, for parity tests and benchmarks
 	@$(PIP) install torch==2.13.0
 	@$(PIP) install --no-deps timm==1.0.31 torchvision==0.16.2

@@ -16,45 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from multiprocessing import get_context
 from pathlib import Path
 
-import keras
-import numpy as np
-
-from qepose_tf.config import load_config
-from qepose_tf.data.images import read_image
-from qepose_tf.data.letterbox import fit_inside
-from qepose_tf.exporting import metadata
 from qepose_tf.exporting.export import every_file
 from qepose_tf.inference import find_images
-from qepose_tf.models import PoseEstimator
-from qepose_tf.skeleton import Skeleton
-from qepose_tf.training.run import model_settings
 from qepose_tf.verdict import megabytes
 
 PHOTOS = 4
-TYPICAL_SCORE = 0.3  # the middle of an untrained score map, which is 0 otherwise
 COLUMNS = ("seconds", "GiB", "MB", "median px", "max px", "same cells", "people")
-
-
-def write_settled_model(config_file: Path, photos: list[Path], file: Path) -> None:
-    """Writes an untrained model whose activations are normalised on real images.
-
-    By the initial statistics a deep network is not, and its poses are too wild to
-    compare.
-    """
-    images = [read_image(photo, exif=True) for photo in photos]
-    config = load_config(config_file)
-    keras.utils.set_random_seed(config.seed)
-    settings = {**model_settings(config), "batch_norm_momentum": 0.0}
-    model = PoseEstimator(Skeleton.load(config.skeleton), **settings)
-    side, fill = model.input_size, metadata.fill_colour(model)
-    frames = np.stack([fit_inside(image, side, side, fill)[0] for image in images])
-    scores = model(model.normalise(frames), training=True)["score_map"]
-    bias = model.get_layer("score").bias
-    bias.assign(bias + TYPICAL_SCORE - np.mean(scores))
-    model.save(file)
 
 
 def measured(model: Path, format: str, precision: str, out: Path, images: Path) -> dict:
@@ -95,12 +64,9 @@ def main() -> None:
         out.mkdir(parents=True, exist_ok=True)
         file = out / "untrained.keras"
         # In a process of its own: what this one once held would count as an export's.
-        work = (options.config, files, file)
-        builder = get_context("spawn").Process(target=write_settled_model, args=work)
-        builder.start()
-        builder.join()
-        if builder.exitcode:
-            sys.exit("the model was not built, see above")
+        words = [sys.executable, Path(__file__).with_name("settle.py")]
+        words += [options.config, options.images, file]
+        subprocess.run([str(word) for word in words], check=True)
         photos = Path(folder) / "photos"
         photos.mkdir()
         for photo in files:

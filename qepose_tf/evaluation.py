@@ -129,33 +129,41 @@ def _detections(
     detector: Detector, coco: CocoDataset, batch_size: int, progress: Progress | None
 ) -> Iterator[tuple[np.ndarray, Detections]]:
     """Image ids and who was found there, in original pixels, all scales merged."""
-    model, views = detector.model, len(detector.scales)
+    model, scales = detector.model, len(detector.scales)
     sides = detector.short_sides(model.input_size)
-    found: dict[int, list[Detections]] = {}  # of an image, scale by scale
+    kept: list[list[tuple[np.ndarray, ...]]] = []  # scale by scale, batches
     done = 0
     for side, size in zip(sides, detector.batch_sizes(batch_size), strict=True):
+        kept.append([])
         for batch in eval_dataset(
             coco, input_size=side, batch_size=size, mean=model.mean, std=model.std
         ):
             poses, *scores = detector.detect(batch["image"])
             poses = original_points(poses, batch["scale"].numpy()[:, None, None, :])
-            for row, image_id in enumerate(batch["image_id"].numpy().tolist()):
-                view = (rows[row : row + 1] for rows in (poses, *scores))
-                found.setdefault(image_id, []).append(Detections(*view))
+            image_ids = batch["image_id"].numpy()
+            if scales == 1:
+                yield image_ids, Detections(poses, *scores)
+            else:
+                kept[-1].append((image_ids, poses, *scores))
             done += len(poses)
             if progress is not None:
-                progress(done // views, len(coco.records))
-    image_ids = np.array(list(found), np.int64)
-    for first in range(0, len(image_ids), batch_size):
-        chunk = image_ids[first : first + batch_size]
-        images = [found.pop(image_id) for image_id in chunk.tolist()]
-        by_scale = (zip(*scale, strict=True) for scale in zip(*images, strict=True))
-        yield (
-            chunk,
-            detector.merge(
-                [Detections(*map(np.concatenate, scale)) for scale in by_scale]
-            ),
-        )
+                progress(done // scales, len(coco.records))
+    if scales == 1 or not kept[0]:
+        return
+    # Scales have batches of their own, so images are put into one order.
+    image_ids, *columns = zip(*(_in_order(batches) for batches in kept), strict=True)
+    for first in range(0, len(image_ids[0]), batch_size):
+        rows = slice(first, first + batch_size)
+        by_scale = zip(*columns, strict=True)  # of each scale its three columns
+        views = [Detections(*(part[rows] for part in scale)) for scale in by_scale]
+        yield image_ids[0][rows], detector.merge(views)
+
+
+def _in_order(batches: list[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
+    """Batches joined, by rising image id, which is their first column."""
+    columns = [np.concatenate(column) for column in zip(*batches, strict=True)]
+    order = np.argsort(columns[0], kind="stable")
+    return [column[order] for column in columns]
 
 
 def coco_metrics(

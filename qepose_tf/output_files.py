@@ -42,3 +42,23 @@ def write_file(path: str | Path, content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_between_marks(document: str | Path, name: str, text: str) -> None:
+    """Replaces what a document has between its marks; all else stays as it is.
+
+    Args:
+        document: Markdown with `<!-- NAME: begin -->` and `<!-- NAME: end -->`.
+        name: of the marks.
+        text: without them.
+
+    Raises:
+        ValueError: The document has no such marks.
+    """
+    first, last = (f"<!-- {name}: {edge} -->" for edge in ("begin", "end"))
+    content = Path(document).read_text("utf-8")
+    before, begin, rest = content.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end:
+        raise ValueError(f"{document}: expected the marks {first} and {last}")
+    write_file(document, f"{before}{first}\n{text}\n{last}{after}")

@@ -2,7 +2,7 @@ import stat
 
 import pytest
 
-from qepose_tf.output_files import writable_folder, write_file
+from qepose_tf.output_files import writable_folder, write_between_marks, write_file
 
 
 def test_a_file_is_replaced_whole_and_readable_by_others(tmp_path):
@@ -32,3 +32,14 @@ def test_a_folder_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file/out: expected a writable folder, Not a di"):
         writable_folder(tmp_path / "file" / "out")
+
+
+def test_only_what_stands_between_the_marks_is_replaced(tmp_path):
+    document = tmp_path / "RESULTS.md"
+    begin, end = "<!-- bench: begin -->", "<!-- bench: end -->"
+    document.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    write_between_marks(document, "bench", "new")
+    assert document.read_text() == f"before\n{begin}\nnew\n{end}\nafter\n"
+    with pytest.raises(ValueError, match="expected the marks <!-- ablation: begin"):
+        write_between_marks(document, "ablation", "new")
+    assert document.read_text() == f"before\n{begin}\nnew\n{end}\nafter\n"

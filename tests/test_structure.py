@@ -28,7 +28,7 @@ ROWS = (
     ("weights", "detector", "score_quality", "drawing", "exporting"),
     ("evaluation", "inference", "calibration"),
     ("prediction_files", "verdict"),
-    ("training",),
+    ("training", "benchmark"),
     ("terminal",),
     ("cli", "quickstart", "ablation"),
 )

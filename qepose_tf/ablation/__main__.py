@@ -11,12 +11,8 @@ from pathlib import Path
 from qepose_tf.ablation.check import check_row, row_files
 from qepose_tf.ablation.quality import compare_rows
 from qepose_tf.ablation.runs import known_rows, run_all, train_row
-from qepose_tf.ablation.table import (
-    ablation_table,
-    conditions,
-    write_between_marks,
-)
-from qepose_tf.output_files import write_file
+from qepose_tf.ablation.table import ablation_table, conditions
+from qepose_tf.output_files import write_between_marks, write_file
 from qepose_tf.terminal import guarded, json_text, show_log
 
 logger = logging.getLogger(__name__)
@@ -70,7 +66,7 @@ def _train(arguments: argparse.Namespace, overrides: tuple) -> None:
     text += f"\n\n{compare_rows(results, arguments.folder, picture, overrides)}"
     write_file(arguments.folder / "table.md", text + "\n")
     if not overrides:
-        write_between_marks(arguments.document, text)
+        write_between_marks(arguments.document, "ablation", text)
         if picture.exists():
             write_file(PICTURE, picture.read_bytes())
     print(text)

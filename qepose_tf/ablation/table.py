@@ -1,15 +1,12 @@
-"""The rows' figures beside the paper's, as Markdown between two marks of a document."""
+"""The rows' figures beside the paper's, as Markdown."""
 
 import datetime
-import platform
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 
 from qepose_tf.ablation.rows import ROWS
-from qepose_tf.output_files import write_file
+from qepose_tf.benchmark.report import processor
 
-BEGIN, END = "<!-- ablation: begin -->", "<!-- ablation: end -->"
 FIGURES = {
     "AP": "val_ap",
     "AP50": "val_ap50",
@@ -86,29 +83,6 @@ def conditions(results: Sequence[dict], command: str) -> str:
     minutes = sum(result["seconds"] for result in results) / 60
     return (
         f"`{command}`: {len(results)} runs of seeds {', '.join(map(str, seeds))}, "
-        f"{minutes:.0f} minutes of training added up, {_processor()}, "
+        f"{minutes:.0f} minutes of training added up, {processor()}, "
         f"{datetime.date.today().isoformat()}."
     )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    return f"{len(names)} cores of {names[0]}" if names else platform.machine()
-
-
-def write_between_marks(document: Path, text: str) -> None:
-    """Replaces what stands between the marks; all else stays as it is.
-
-    Raises:
-        ValueError: the document has no such marks.
-    """
-    content = document.read_text("utf-8")
-    before, begin, rest = content.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{document}: expected the marks {BEGIN} and {END}")
-    write_file(document, f"{before}{BEGIN}\n{text}\n{END}{after}")

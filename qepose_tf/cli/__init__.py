@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from qepose_tf import __version__
+from qepose_tf.cli.benchmark import benchmark
 from qepose_tf.cli.model_files import export, info
 from qepose_tf.cli.poses import evaluate, predict
 from qepose_tf.cli.training import import_weights, train
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Single-stage human pose estimation: train, evaluate, predict, export.",
 )
-for _command in (train, evaluate, predict, export, info, import_weights):
+for _command in (train, evaluate, predict, export, info, import_weights, benchmark):
     app.command()(_command)
 
 

@@ -1,15 +1,11 @@
-"""One random affine map that moves image, keypoints, area and ignore mask together."""
+"""One random affine map, and the people that it moves; `warp` moves the pixels."""
 
 import dataclasses
 import math
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
-
-from qepose_tf.ops.geometry import STRIDE, transform_points
-
-# Coarser sampling than this by a bilinear warp would alias.
-_MAX_SHRINK = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,111 +65,72 @@ class Crop(NamedTuple):
 
     Attributes:
         matrix: `[3, 3]` float64, pixels of the image -> pixels of the crop.
-        flipped: bool, whether left and right changed places.
+        flipped: Whether left and right changed places.
     """
 
-    matrix: tf.Tensor
-    flipped: tf.Tensor
+    matrix: np.ndarray
+    flipped: bool
+
+    @property
+    def backwards(self) -> np.ndarray:
+        """`[3, 3]` float64, pixels of the crop -> pixels of the image."""
+        return np.linalg.inv(self.matrix)
+
+    @property
+    def area_ratio(self) -> float:
+        """By how much an area grows."""
+        (a, b), (c, d) = self.matrix[:2, :2]
+        return abs(a * d - b * c)
+
+
+def crop_draw(seed: tf.Tensor) -> tf.Tensor:
+    """What chance has to say about a crop: `[5]` float64 in [0, 1).
+
+    Args:
+        seed: `[2]` int; the same seed draws the same numbers.
+    """
+    return tf.random.stateless_uniform([5], seed, dtype=tf.float64)
 
 
 def random_crop(
-    seed: tf.Tensor, image_hw: tf.Tensor, input_size: int, settings: AugmentSettings
+    draw: np.ndarray,
+    image_hw: tuple[int, int],
+    input_size: int,
+    settings: AugmentSettings,
 ) -> Crop:
-    """Draws a square crop about the image's centre.
+    """A square crop about the image's centre.
 
     Args:
-        seed: `[2]` int; the same seed draws the same crop.
-        image_hw: `[2]` height and width.
+        draw: `[5]` from `crop_draw`.
+        image_hw: Height and width.
         input_size: Side of the crop in pixels.
         settings: The ranges.
     """
-    draw = tf.random.stateless_uniform([5], seed, dtype=tf.float64)
-    flipped = draw[0] < settings.flip
+    flipped = bool(draw[0] < settings.flip)
     angle = (2 * draw[1] - 1) * math.radians(settings.rotation)
     low, high = settings.scale
-    hw = tf.cast(image_hw, tf.float64)
-    zoom = input_size / ((low + (high - low) * draw[2]) * tf.reduce_min(hw))
+    zoom = input_size / ((low + (high - low) * draw[2]) * min(image_hw))
     shift = (2 * draw[3:5] - 1) * settings.shift
-    cos, sin = zoom * tf.cos(angle), zoom * tf.sin(angle)
-    linear = tf.stack([[cos, -sin], [sin, cos]])
+    cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
+    linear = np.array([[cos, -sin], [sin, cos]])
     # A pixel's centre is an integer: an image's centre stands half a pixel before w/2.
-    centre = tf.reverse(hw, [0]) / 2 - 0.5
-    origin = input_size / 2 - 0.5 + shift - tf.linalg.matvec(linear, centre)
-    mirror = tf.where(flipped, tf.constant(-1.0, tf.float64), 1.0)
-    beyond = tf.where(flipped, tf.constant(input_size - 1.0, tf.float64), 0.0)
-    matrix = tf.stack(
-        [
-            [mirror * linear[0, 0], mirror * linear[0, 1], mirror * origin[0] + beyond],
-            [linear[1, 0], linear[1, 1], origin[1]],
-            tf.constant([0.0, 0.0, 1.0], tf.float64),
-        ]
-    )
+    centre = np.array(image_hw[::-1]) / 2 - 0.5
+    origin = input_size / 2 - 0.5 + shift - linear @ centre
+    matrix = np.eye(3)
+    matrix[:2, :2], matrix[:2, 2] = linear, origin
+    if flipped:
+        matrix[0] = -matrix[0]
+        matrix[0, 2] += input_size - 1.0
     return Crop(matrix, flipped)
 
 
-def warp_image(
-    image: tf.Tensor, crop: Crop, input_size: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cuts the crop out of an image, whose border goes on outside of it.
-
-    Args:
-        image: `[H, W, 3]` uint8.
-        crop: From `random_crop`.
-        input_size: S.
-
-    Returns:
-        The crop `[S, S, 3]` float32 of 0 to 255, and how much of each pixel the image
-        covers `[S, S, 1]`.
-    """
-    pixels = tf.cast(image, tf.float32)
-    hw = tf.shape(image)[:2]
-    backwards = tf.linalg.inv(crop.matrix)
-    step = tf.cast(tf.sqrt(tf.abs(_determinant(backwards))), tf.float32)
-    smaller = tf.math.ceil(tf.cast(hw, tf.float32) / tf.maximum(step, 1.0))
-    smaller = tf.cast(smaller, tf.int32)
-    pixels, from_pixels = tf.cond(
-        step > _MAX_SHRINK,
-        lambda: (
-            tf.image.resize(pixels, smaller, antialias=True),
-            _resize_matrix(hw, smaller) @ backwards,
-        ),
-        lambda: (pixels, backwards),
-    )
-    margin = _margin(hw, backwards, input_size) / step
-    covered = tf.clip_by_value(margin + 0.5, 0.0, 1.0)
-    return _warp(pixels, from_pixels, input_size), covered[..., None]
-
-
-def warp_ignore(
-    ignore: tf.Tensor, image_hw: tf.Tensor, crop: Crop, input_size: int
-) -> tf.Tensor:
-    """Moves an ignore mask to the stride-4 cells of the crop.
-
-    Args:
-        ignore: `[h, w]`, 1 = ignored; covers the whole image at any resolution.
-        image_hw: `[2]` height and width of the image that the crop was drawn for.
-        crop: From `random_crop`.
-        input_size: S.
-
-    Returns:
-        `[S/4, S/4, 1]` float32; 1 = ignored, outside the image too.
-    """
-    ignore = tf.cast(ignore, tf.float32)[..., None]
-    from_cells = tf.linalg.diag(tf.constant([STRIDE, STRIDE, 1.0], tf.float64))
-    to_mask = _resize_matrix(image_hw, tf.shape(ignore)[:2])
-    backwards = tf.linalg.inv(crop.matrix) @ from_cells
-    ignored = _warp(ignore, to_mask @ backwards, input_size // STRIDE) > 0.5
-    outside = _margin(image_hw, backwards, input_size // STRIDE) < 0
-    return tf.cast(ignored | outside[..., None], tf.float32)
-
-
 def warp_keypoints(
-    keypoints: tf.Tensor, crop: Crop, flip_permutation: tuple[int, ...]
-) -> tf.Tensor:
+    keypoints: np.ndarray, crop: Crop, flip_permutation: tuple[int, ...]
+) -> np.ndarray:
     """Moves keypoints into the crop; left and right change places in a flipped one.
 
     Args:
-        keypoints: `[M, K, 3]` (x, y, v) in pixels of the image.
+        keypoints: `[M, K, 3]` float32 (x, y, v) in pixels of the image.
         crop: From `random_crop`.
         flip_permutation: K indices, of the skeleton.
 
@@ -181,55 +138,17 @@ def warp_keypoints(
         `[M, K, 3]` in pixels of the crop; v is kept outside it too, and unlabelled
         keypoints are 0.
     """
-    labelled = keypoints[..., 2:] > 0
-    points = transform_points(keypoints[..., :2], crop.matrix)
-    moved = tf.concat([points, keypoints[..., 2:]], axis=-1)
-    moved = tf.where(labelled, moved, 0.0)
-    mirrored = tf.gather(moved, tf.constant(flip_permutation), axis=1)
-    return tf.where(crop.flipped, mirrored, moved)
+    matrix = crop.matrix.astype(np.float32)
+    x, y, v = (keypoints[..., i] for i in range(3))
+    moved = np.zeros_like(keypoints)
+    for axis in range(2):
+        to_x, to_y, shift = matrix[axis]
+        moved[..., axis] = to_x * x + to_y * y + shift
+    moved[..., 2] = v
+    moved[~(v > 0)] = 0.0
+    return moved[:, list(flip_permutation)] if crop.flipped else moved
 
 
-def warp_area(area: tf.Tensor, crop: Crop) -> tf.Tensor:
+def warp_area(area: np.ndarray, crop: Crop) -> np.ndarray:
     """Areas `[M]` in pixels of the crop squared."""
-    return area * tf.cast(tf.abs(_determinant(crop.matrix)), area.dtype)
-
-
-def _determinant(matrix: tf.Tensor) -> tf.Tensor:
-    return matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
-
-
-def _resize_matrix(source_hw: tf.Tensor, target_hw: tf.Tensor) -> tf.Tensor:
-    """As `ops.geometry.resize_matrix`, for sizes known only in the graph."""
-    scale = tf.cast(tf.reverse(target_hw, [0]), tf.float64) / tf.cast(
-        tf.reverse(source_hw, [0]), tf.float64
-    )
-    linear = tf.linalg.diag(tf.concat([scale, [1.0]], axis=0))
-    shift = tf.concat([0.5 * scale - 0.5, [0.0]], axis=0)
-    return linear + shift[:, None] * tf.constant([[0.0, 0.0, 1.0]], tf.float64)
-
-
-def _margin(image_hw: tf.Tensor, backwards: tf.Tensor, side: int) -> tf.Tensor:
-    """How far inside the image each pixel of a square stands: `[side, side]`."""
-    steps = tf.range(side, dtype=tf.float32)
-    matrix = tf.cast(backwards, tf.float32)
-    hw = tf.cast(image_hw, tf.float32)
-
-    def along(axis: int, length: tf.Tensor) -> tf.Tensor:
-        down = matrix[axis, 1] * steps + matrix[axis, 2]
-        position = matrix[axis, 0] * steps[None] + down[:, None]
-        return tf.minimum(position + 0.5, length - 0.5 - position)
-
-    return tf.minimum(along(0, hw[1]), along(1, hw[0]))
-
-
-def _warp(image: tf.Tensor, backwards: tf.Tensor, side: int) -> tf.Tensor:
-    """Samples `[H, W, C]` where `backwards` sends the pixels of a square."""
-    warped = tf.raw_ops.ImageProjectiveTransformV3(
-        images=image[None],
-        transforms=tf.cast(tf.reshape(backwards, [1, 9])[:, :8], tf.float32),
-        output_shape=[side, side],
-        interpolation="BILINEAR",
-        fill_mode="NEAREST",
-        fill_value=0.0,
-    )[0]
-    return tf.ensure_shape(warped, [side, side, image.shape[-1]])
+    return area * area.dtype.type(crop.area_ratio)

@@ -10,22 +10,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from qepose_tf.data.coco import CocoDataset, ImageRecord
 from qepose_tf.data.ignore import rasterise
-from qepose_tf.data.images import read_image, resize_image
+from qepose_tf.data.images import four_bytes, read_picture
 from qepose_tf.ops.geometry import STRIDE, resize_matrix
 
 logger = logging.getLogger(__name__)
 
 Cache = str | Path
 
+_PILLOW_BLOCKS = 2 * (os.cpu_count() or 1)  # of up to 16 MiB
+
 
 class Example(NamedTuple):
     """One image with its M people, in pixels of the image as it is here.
 
     Attributes:
-        image: `[H, W, 3]` uint8.
+        image: `[H, W, 4]` uint8; the fourth channel means nothing.
         ignore: `[ceil(H/4), ceil(W/4)]` uint8, 1 = ignored.
         keypoints: `[M, K, 3]` float32 (x, y, v).
         area: `[M]` float32.
@@ -39,20 +42,20 @@ class Example(NamedTuple):
     original_area: np.ndarray
 
 
-def read_record_image(record: ImageRecord) -> np.ndarray:
-    """Decodes a record's image in stored pixel order.
+def read_record_picture(record: ImageRecord) -> Image.Image:
+    """Decodes a record's image to RGB in stored pixel order.
 
     Raises:
         OSError: The file cannot be read.
         ValueError: The file is broken, or not as large as the annotations say.
     """
-    image = read_image(record.file, exif=False)
-    if image.shape[:2] != (record.height, record.width):
+    picture = read_picture(record.file, exif=False)
+    if picture.size != (record.width, record.height):
         raise ValueError(
             f"{record.file}: expected {record.width}x{record.height} pixels as "
-            f"annotated, got {image.shape[1]}x{image.shape[0]}"
+            f"annotated, got {picture.width}x{picture.height}"
         )
-    return image
+    return picture
 
 
 class ExampleLoader:
@@ -87,6 +90,9 @@ class ExampleLoader:
         self._folder: Path | None = None
         self._broken: set[int] = set()
         self._lock = threading.Lock()
+        # Pillow gives its memory back after each picture otherwise, and the system
+        # takes as long to clear new one as a fifth of the decoding.
+        Image.core.set_blocks_max(max(Image.core.get_blocks_max(), _PILLOW_BLOCKS))
         if cache == "memory":
             self._kept = {}
             self._log_size()
@@ -127,25 +133,33 @@ class ExampleLoader:
         record = self._records[row]
         if self._kept is not None:
             if row not in self._kept:
-                self._kept[row] = self._decode(record)
-            image, ignore = self._kept[row]
+                self._kept[row] = self._decode_rgb(record)
+            image, ignore = _four_channels(*self._kept[row])
         elif self._folder is not None:
-            image, ignore = self._from_folder(record)
+            image, ignore = _four_channels(*self._from_folder(record))
         else:
-            image, ignore = self._decode(record)
+            picture, ignore = self._decode(record)
+            image = four_bytes(picture)
         moved = resize_matrix((record.height, record.width), image.shape[:2])
         keypoints = record.keypoints.copy()
         keypoints[..., :2] = keypoints[..., :2] @ moved[:2, :2].T + moved[:2, 2]
         area = record.area * np.float32(moved[0, 0] * moved[1, 1])
         return Example(image, ignore, keypoints, area, record.area)
 
-    def _decode(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
-        image = read_record_image(record)
+    def _decode_rgb(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
+        """What a cache keeps: a quarter less than the four channels."""
+        picture, ignore = self._decode(record)
+        return np.array(picture), ignore
+
+    def _decode(self, record: ImageRecord) -> tuple[Image.Image, np.ndarray]:
+        picture = read_record_picture(record)
         hw = (record.height, record.width)
         shrink = min(1.0, self._max_short_side / min(hw))
-        image = resize_image(image, *(max(1, round(side * shrink)) for side in hw))
-        mask_hw = tuple(math.ceil(side / STRIDE) for side in image.shape[:2])
-        return image, rasterise(list(record.ignore), hw, mask_hw)
+        if shrink < 1:
+            width, height = (max(1, round(side * shrink)) for side in picture.size)
+            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+        mask_hw = tuple(math.ceil(side / STRIDE) for side in picture.size[::-1])
+        return picture, rasterise(list(record.ignore), hw, mask_hw)
 
     def _from_folder(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
         stat = record.file.stat()
@@ -162,7 +176,7 @@ class ExampleLoader:
             pass
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             logger.warning("%s: broken cache file, made again (%s)", path, error)
-        image, ignore = self._decode(record)
+        image, ignore = self._decode_rgb(record)
         temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
         with temporary.open("wb") as file:
             np.savez(file, image=image, ignore=ignore)
@@ -178,6 +192,12 @@ class ExampleLoader:
             "%d decoded images will take %.2f GiB of memory",
             *(len(self._records), total / 2**30),
         )
+
+
+def _four_channels(
+    image: np.ndarray, ignore: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    return four_bytes(Image.fromarray(image)), ignore
 
 
 def _writable_folder(folder: Path) -> Path:

@@ -115,7 +115,7 @@ class CIRTargetLayer(keras.layers.Layer):
         sigma = self.gaussian_sigma or self.radius / 2
         kernel = np.exp(-(offsets**2).sum(-1) / (2.0 * sigma**2)).astype(np.float32)
         discs = ops.reshape(owned, [ops.shape(owned)[0], -1, len(kernel)])
-        return ops.reshape(discs * kernel, ops.shape(owned))
+        return ops.reshape(discs * ops.convert_to_tensor(kernel), ops.shape(owned))
 
     def get_config(self):
         """All arguments."""

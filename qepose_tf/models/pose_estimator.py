@@ -216,7 +216,8 @@ class PoseEstimator(keras.Model):
 
     def normalise(self, images):
         """RGB in 0..255, any type, to the network's float32 input."""
-        return (ops.cast(images, "float32") - self.mean) / self.std
+        mean, std = ops.convert_to_tensor(self.mean), ops.convert_to_tensor(self.std)
+        return (ops.cast(images, "float32") - mean) / std
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True

@@ -121,7 +121,7 @@ def people(scores, poses, cells, threshold: float, distance: float) -> dict:
     return {
         "poses": poses,
         "scores": scores,
-        "keypoint_scores": ops.expand_dims(scores, 2) * np.ones(keypoints, "float32"),
+        "keypoint_scores": ops.expand_dims(scores, 2) * ops.ones([keypoints]),
         "cells": cells,
     }
 

@@ -1,14 +1,5 @@
-import pytest
-
 from qepose_tf.ablation.rows import ROWS
-from qepose_tf.ablation.table import (
-    BEGIN,
-    CLAIMS,
-    END,
-    ablation_table,
-    conditions,
-    write_between_marks,
-)
+from qepose_tf.ablation.table import CLAIMS, ablation_table, conditions
 
 
 def result(row, seed, ap):
@@ -55,14 +46,3 @@ def test_the_papers_figures_are_those_of_its_tables():
 def test_conditions_name_command_seeds_and_time():
     text = conditions(RESULTS, "make ablation")
     assert text.startswith("`make ablation`: 4 runs of seeds 0, 1, 6 minutes")
-
-
-def test_only_what_stands_between_the_marks_is_replaced(tmp_path):
-    document = tmp_path / "RESULTS.md"
-    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write_between_marks(document, "new")
-    assert document.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
-    document.write_text("no marks")
-    with pytest.raises(ValueError, match="expected the marks"):
-        write_between_marks(document, "new")
-    assert document.read_text() == "no marks"

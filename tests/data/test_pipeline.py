@@ -79,7 +79,7 @@ def test_large_image_is_shrunk_before_and_its_facts_with_it(tmp_path):
     crowd = person(2, iscrowd=1, bbox=[40.0, 0.0, 160.0, 160.0])
     coco = written(tmp_path, [big], [person(1, keypoints=keypoints), crowd])
     example = ExampleLoader(coco, 96)(0)
-    assert example.image.shape == (96, 120, 3) and example.ignore.shape == (24, 30)
+    assert example.image.shape == (96, 120, 4) and example.ignore.shape == (24, 30)
     np.testing.assert_allclose(example.area, [5000 * 0.09], rtol=1e-5)
     np.testing.assert_array_equal(example.original_area, [5000])
     ((_, facts),) = train(coco, batch_size=1)

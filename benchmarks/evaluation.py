@@ -1,0 +1,78 @@
+"""Evaluation in batches of one padded shape, against one image at a time.
+
+    python benchmarks/evaluation.py MODEL.keras --annotations A.json --images DIR
+
+`predict_coco` on the same images with batch size 1, 8 and 16, in turn; both paths read,
+letterbox, detect and turn poses into COCO results. Scoring them is COCO's own work and
+the same for each.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+from qepose_tf.benchmark.report import Report
+from qepose_tf.benchmark.timing import measure
+
+TARGET = 1.5
+BATCHES = (1, 8, 16)
+
+
+def main() -> int:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--annotations", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--repeat", type=int, default=1, help="so often each image")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+    from qepose_tf.data.coco import read_coco
+    from qepose_tf.evaluation import predict_coco
+    from qepose_tf.models.reading import load_model
+
+    try:
+        model = load_model(options.model)
+        coco = read_coco(options.annotations, options.images, model.skeleton)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    records = coco.records * options.repeat
+    records = [
+        dataclasses.replace(record, image_id=number)
+        for number, record in enumerate(records)
+    ]
+    coco = dataclasses.replace(coco, records=records)
+    calls = {
+        size: lambda size=size: predict_coco(model, coco, size) for size in BATCHES
+    }
+    found = measure(calls, runs=options.rounds, warmup=1)
+    count, report = len(coco.records), Report()
+    for size, timing in found.items():
+        report.add(
+            **{
+                "batch size": size,
+                "images/s": count / timing.median,
+                "ms for an image": 1e3 * timing.median / count,
+                "10% to 90%": f"{1e3 * timing.low / count:.1f} to "
+                f"{1e3 * timing.high / count:.1f}",
+                "faster by": found[1].ratio_to(timing),
+            }
+        )
+    best = max(found[1].ratio_to(found[size]) for size in BATCHES[1:])
+    name = f"evaluation of {options.annotations.parent.name}, batches / one by one"
+    report.aim(name, best, TARGET, "higher")
+    report.facts = {"images": count, "input_size": model.input_size}
+    print(report.markdown())
+    if options.json:
+        report.write(options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,248 @@
+"""How near inference and a training step come to a device's limit.
+
+    KERAS_BACKEND=jax|torch|tensorflow python benchmarks/gpu.py [--json FILE]
+
+Runs on the first GPU that the backend sees, or on the CPU, and says which. Inference is
+uint8 images in, poses out; a training step is Keras' own `train_on_batch`. Random
+weights: neither time depends on what a model has learnt. Beside each, in turn, the
+body alone of timm in PyTorch, channels last, where PyTorch and timm are installed.
+TensorFlow is needed only as the backend.
+"""
+
+import argparse
+import gc
+import importlib.util
+import os
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+# JAX would take three quarters of the memory for itself, the peer's share, too.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import keras
+import numpy as np
+from keras import ops
+
+from qepose_tf.benchmark import devices
+from qepose_tf.benchmark.report import Report
+from qepose_tf.benchmark.timing import Timing, measure
+from qepose_tf.models.complexity import macs
+from qepose_tf.models.hrnet import VARIANTS
+from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.skeleton import COCO
+
+POLICIES = {"bfloat16": "mixed_bfloat16", "float32": "float32"}
+STEPS = ("inference", "training")
+# Forward, and two products as large for the gradients of inputs and weights.
+FORWARD_PASSES = {"inference": 1, "training": 3}
+PEOPLE = 5
+OUT_OF_MEMORY = ("out of memory", "RESOURCE_EXHAUSTED", "OOM when allocating")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is timed, ready to run.
+
+    Attributes:
+        run: does it once, and returns when the device has done it.
+        flops: floating-point operations of the convolutions and products in it.
+        bytes: most of the device's memory that it takes; None where nobody counts.
+    """
+
+    run: object
+    flops: float
+    bytes: int | None
+
+
+def our_work(step: str, options, batch: int, dtype: str, device) -> Work:
+    """Inference or a training step of the pose estimator, run once."""
+    count = device.memory_counter()
+    keras.utils.set_random_seed(0)
+    model = PoseEstimator(
+        COCO, options.backbone, input_size=options.size, dtype=POLICIES[dtype]
+    )
+    make = {"inference": _inference, "training": _training}[step]
+    run = make(model, options, batch, device)
+    run()
+    flops = 2.0 * macs(model, options.size, options.size) * batch
+    return Work(run, FORWARD_PASSES[step] * flops, count())
+
+
+def _inference(model, options, batch: int, device):
+    shape = (batch, options.size, options.size, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    detect = device.compiled_model(model, options.compile)
+    return partial(device.done, detect, ops.convert_to_tensor(pixels))
+
+
+def _training(model, options, batch: int, device):
+    side = options.size
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(batch, side, side, 3)).astype("float32")
+    points = rng.uniform(0, side, (batch, PEOPLE, COCO.num_keypoints, 2))
+    seen = np.ones_like(points[..., :1])
+    facts = {
+        "keypoints": np.concatenate([points, seen], -1).astype("float32"),
+        "area": np.full((batch, PEOPLE), side * side / 16, "float32"),
+        "ignore": np.zeros((batch, side // 4, side // 4, 1), "float32"),
+    }
+    # Keras' own choice: XLA on JAX, a graph on TensorFlow, eager on PyTorch.
+    jit = True if options.compile else "auto"
+    model.compile(optimizer=keras.optimizers.Adam(5e-4), jit_compile=jit)
+    x = ops.convert_to_tensor(images)
+    y = {name: ops.convert_to_tensor(array) for name, array in facts.items()}
+    return partial(device.done, model.train_on_batch, x, y)
+
+
+def timm_work(step: str, options, batch: int, dtype: str) -> Work:
+    """The same step of timm's body, and an optimiser's step on the sum of its maps."""
+    from qepose_tf.benchmark.timm_body import TimmBody
+
+    body = TimmBody(options.peer, options.size, batch, dtype)
+    run = {"inference": body.infer, "training": body.train}[step]
+    run()
+    return Work(run, FORWARD_PASSES[step] * body.forward_flops, body.peak_bytes())
+
+
+def product_limit(dtype: str, sizes: tuple[int, ...], device, runs: int) -> float:
+    """FLOP/s of the fastest square matrix product."""
+    calls = {}
+    for side in sizes:
+        factors = [keras.random.normal((side, side), dtype=dtype) for _ in range(2)]
+        calls[side] = partial(device.done, device.compiled(ops.matmul), *factors)
+    timings = measure(calls, runs)
+    return max(2.0 * side**3 / t.median for side, t in timings.items())
+
+
+def add_row(report: Report, name: str, place: str, work: Work, timing: Timing, **more):
+    """A row: what was measured, and how far it is from the limit."""
+    flops = work.flops / timing.median
+    limit = more.pop("limit")
+    report.add(
+        what=name,
+        device=place,
+        dtype=more["dtype"],
+        batch=more["batch"],
+        ms=1e3 * timing.median,
+        spread_ms=f"{1e3 * timing.low:.3g}-{1e3 * timing.high:.3g}",
+        images_per_s=more["batch"] / timing.median,
+        tflops=flops / 1e12,
+        share_of_limit=flops / limit,
+        peak_gib=None if work.bytes is None else work.bytes / 2**30,
+        time_to_timm=more.get("ratio"),
+    )
+
+
+def add_rows(report: Report, step: str, options, batch: int, dtype: str, limit, device):
+    """Our row and timm's, timed in turn; one row without figures if memory ends."""
+    name = f"{options.backbone}, {step}"
+    backend = f"{keras.backend.backend()} on {device.name}"
+    try:
+        ours = our_work(step, options, batch, dtype, device)
+        calls = {"ours": ours.run}
+        timm = options.peer and timm_work(step, options, batch, dtype)
+        if timm:
+            calls["timm"] = timm.run
+        # On a CPU one framework's threads wait for work on the other's cores.
+        pause = 0.0 if device.is_gpu else 0.2
+        timings = measure(calls, options.runs, pause=pause)
+    except Exception as error:
+        # Each framework has its own class; the words are the same.
+        if not any(words in str(error) for words in OUT_OF_MEMORY):
+            raise
+        report.add(what=f"{name}: out of memory", device=backend, dtype=dtype)
+        report.rows[-1]["batch"] = batch
+        return
+    row = {"dtype": dtype, "batch": batch, "limit": limit}
+    ratio = timings["ours"].ratio_to(timings["timm"]) if timm else None
+    add_row(report, name, backend, ours, timings["ours"], ratio=ratio, **row)
+    if timm:
+        from qepose_tf.benchmark.timm_body import device_name
+
+        body = f"timm {options.peer} body, {step}"
+        place = f"torch on {device_name()}"
+        add_row(report, body, place, timm, timings["timm"], **row)
+
+
+def arguments() -> argparse.Namespace:
+    """The options, checked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--backbone", default="w32", choices=sorted(VARIANTS))
+    add("--size", type=int, default=512, help="side of the images, pixels")
+    add("--batch", type=int, nargs="+", default=[1, 8, 32])
+    add("--dtype", nargs="+", choices=sorted(POLICIES), default=sorted(POLICIES))
+    add("--step", nargs="+", choices=STEPS, default=list(STEPS))
+    add("--runs", type=int, default=10, help="of each, after two that do not count")
+    add("--compile", action="store_true", help="PyTorch backend: torch.compile")
+    add("--peer", help="timm's name of a HRNet; the backbone's own by default")
+    text = "the device's limit, one for each --dtype; measured by default"
+    add("--peak-tflops", type=float, nargs="+", help=text)
+    add("--json", type=Path)
+    options = parser.parse_args()
+    if options.size < 32 or options.size % 32:
+        parser.error(f"--size: expected a multiple of 32, got {options.size}")
+    if min(*options.batch, options.runs) < 1:
+        parser.error(f"--batch and --runs: expected 1 or more, got {options.batch}")
+    if options.compile and keras.backend.backend() != "torch":
+        parser.error("--compile: expected KERAS_BACKEND=torch; the others compile")
+    given = options.peak_tflops
+    if given and (len(given) != len(options.dtype) or min(given) <= 0):
+        parser.error(f"--peak-tflops: expected one for each --dtype, got {given}")
+    missing = [m for m in ("torch", "timm") if importlib.util.find_spec(m) is None]
+    if options.peer and not options.peer.startswith("hrnet_"):
+        parser.error(f"--peer: expected hrnet_..., got {options.peer!r}")
+    if options.peer and missing:
+        parser.error(f"--peer: expected {' and '.join(missing)} to be installed")
+    if options.peer is None and options.backbone != "tiny" and not missing:
+        options.peer = f"hrnet_{options.backbone}"
+    return options
+
+
+def limits(options, device) -> dict[str, float]:
+    """FLOP/s by type, as given or measured."""
+    if options.peak_tflops:
+        return {
+            dtype: 1e12 * tflops
+            for dtype, tflops in zip(options.dtype, options.peak_tflops, strict=True)
+        }
+    return {
+        dtype: product_limit(dtype, device.product_sides, device, options.runs)
+        for dtype in options.dtype
+    }
+
+
+def main() -> None:
+    """Prints the table."""
+    options = arguments()
+    device = devices.of_backend(keras.backend.backend())
+    found = limits(options, device)
+    backend = keras.backend.backend()
+    report = Report()
+    report.facts = {
+        "device": device.name,
+        "backend": f"{backend} {version(backend)}",
+        "keras": keras.__version__,
+        "size": options.size,
+        "people": PEOPLE,
+        "limit_tflops": {dtype: flops / 1e12 for dtype, flops in found.items()},
+        "limit": "given" if options.peak_tflops else "largest matrix product measured",
+    }
+    # From little to much: JAX's peak of memory never falls.
+    for step in [step for step in STEPS if step in options.step]:
+        for batch in sorted(options.batch):
+            for dtype in sorted(options.dtype):
+                limit = found[dtype]
+                add_rows(report, step, options, batch, dtype, limit, device)
+                gc.collect()
+    for name, fact in report.facts.items():
+        print(f"{name}: {fact}")
+    print(f"\n{report.markdown()}")
+    if options.json:
+        report.write(options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Writes an untrained model whose poses are tame enough to time and compare.
+
+python benchmarks/settle.py CONFIG IMAGES FILE.keras [--backbone NAME] [--size N]
+"""
+
+import argparse
+from pathlib import Path
+
+from qepose_tf.benchmark.settled import settled_model
+from qepose_tf.config import load_config
+from qepose_tf.data.images import read_image
+from qepose_tf.inference import find_images
+from qepose_tf.skeleton import Skeleton
+from qepose_tf.training.run import model_settings
+
+PHOTOS = 4
+
+
+def main() -> None:
+    """Settles on the first images of a folder, and saves."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config", type=Path)
+    parser.add_argument("images", type=Path, help="a folder of photos")
+    parser.add_argument("file", type=Path, help="to write")
+    parser.add_argument("--backbone", help="in place of the config's")
+    parser.add_argument("--size", type=int, help="in place of the config's, pixels")
+    options = parser.parse_args()
+    config = load_config(options.config)
+    changed = {"backbone": options.backbone, "input_size": options.size}
+    settings = model_settings(config)
+    settings |= {name: value for name, value in changed.items() if value is not None}
+    photos = find_images([str(options.images)])[:PHOTOS]
+    images = [read_image(photo, exif=True) for photo in photos]
+    skeleton = Skeleton.load(config.skeleton)
+    settled_model(skeleton, settings, images, config.seed).save(options.file)
+
+
+if __name__ == "__main__":
+    main()

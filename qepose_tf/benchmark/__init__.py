@@ -1,0 +1,1 @@
+"""Honest timings: alternating calls, medians and ratios of one run."""
