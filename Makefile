@@ -52,7 +52,7 @@ ablation-check: .venv/installed ## every row at W32: build, train a step, save, 
 export-check: .venv/installed ## W32 at 512 in every format: seconds, memory, poses
 	$(BIN)/python benchmarks/exports.py configs/coco_w32_512.yaml $(COCO)/images/val2017
 
-bench: .venv/installed-bench ## speed: stages, runtimes, peers, scaling, start-up (40 min)
+bench: install-timm ## speed: stages, runtimes, peers, scaling, start-up (40 min)
 	$(BIN)/python benchmarks/bench.py --coco $(COCO) --document docs/RESULTS.md
 
 install: .venv/installed ## .venv with the package and all it needs
@@ -79,10 +79,6 @@ install-browser: ## LiteRT.js and, where CI is set, Chromium, for the browser pa
 	@if command -v npm >/dev/null; then \
 	  npm ci --prefix examples/browser --no-audit --no-fund --loglevel=error \
 	  || echo "no LiteRT.js: the browser page is not tested" >&2; fi
-
-.venv/installed-bench: install-timm
-	@$(PIP) install 'opencv-python-headless>=4.10,<5'
-	@touch $@
 
 # Exactly these: no other torchvision imports beside a PyTorch without CUDA, and timm
 # needs no more of it. Where PyPI has only the CUDA build of PyTorch this is large.

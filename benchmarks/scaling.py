@@ -8,6 +8,7 @@ the multiply-adds: what more keypoints or pixels cost by the network's definitio
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -85,6 +86,7 @@ class Scaling:
         points: Mapping[int, tuple[PoseEstimator, Detect, np.ndarray]],
     ) -> dict[int, Timing]:
         """Times points in turn and adds their rows."""
+        print(f"timing {name}", file=sys.stderr, flush=True)
         tensors = {key: tf.constant(pixels) for key, (*_, pixels) in points.items()}
         calls = {
             str(key): lambda run=run, key=key: run(tensors[key])["poses"].numpy()

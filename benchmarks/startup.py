@@ -121,6 +121,7 @@ def main() -> None:
             code = IMPORT + SERVE + DONE
             rows.append(("SavedModel's first answer", code, (folder,), 10.0, False))
         for name, code, arguments, target, counted in rows:
+            print(f"timing {name}", file=sys.stderr, flush=True)
             found = waits(code, *arguments, runs=options.runs)
             _add(report, name, found, target, counted)
     print(report.markdown())

@@ -19,7 +19,7 @@ from qepose_tf.data.colour import colour_factors, normalised
 from qepose_tf.data.epochs import EpochOrder
 from qepose_tf.data.letterbox import capped_short_side, letterbox
 from qepose_tf.data.loading import Cache, Example, ExampleLoader, read_record_picture
-from qepose_tf.data.people import select_people
+from qepose_tf.data.selection import select_people
 from qepose_tf.data.warp import blend, covered, neighbours, warp_ignore
 from qepose_tf.ops.geometry import STRIDE, fit_short_side
 

@@ -1,23 +1,23 @@
 """Which people of a crop are learned, and whose discs are ignored."""
 
-import tensorflow as tf
+import numpy as np
 
-from qepose_tf.ops.targets import centres, disc_map
+from qepose_tf.ops.geometry import STRIDE
 
 
 def select_people(
-    keypoints: tf.Tensor,
-    area: tf.Tensor,
-    large_enough: tf.Tensor,
+    keypoints: np.ndarray,
+    area: np.ndarray,
+    large_enough: np.ndarray,
     max_people: int,
     map_size: int,
     disc_radius: float,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Keeps the largest people of a crop; the discs of the others are ignored.
 
     Args:
-        keypoints: `[N, K, 3]` (x, y, v) in pixels of the crop.
-        area: `[N]` in the same pixels squared.
+        keypoints: `[N, K, 3]` float32 (x, y, v) in pixels of the crop.
+        area: `[N]` float32 in the same pixels squared.
         large_enough: `[N]` bool; others are not kept.
         max_people: M.
         map_size: Side of the stride-4 map.
@@ -25,21 +25,37 @@ def select_people(
 
     Returns:
         keypoints `[M, K, 3]`, area `[M]`, both padded with 0, and the others' discs
-        `[map_size, map_size, 1]`, 1 = ignored.
+        `[map_size, map_size]` bool, ignored.
     """
-    map_hw = (map_size, map_size)
-    points, in_crop = (t[0] for t in centres(keypoints[None], area[None], map_hw))
+    centres, in_crop = _centres(keypoints, area, map_size)
     candidate = large_enough & in_crop
-    largest = tf.argsort(tf.where(candidate, area, 0.0), direction="DESCENDING")
-    kept = tf.boolean_mask(largest, tf.gather(candidate, largest))[:max_people]
-    is_kept = tf.reduce_any(tf.range(tf.size(area))[:, None] == kept[None], axis=1)
-    others = in_crop & ~is_kept
-    discs = disc_map(points[None], others[None], map_hw, disc_radius)[0]
-    missing = max_people - tf.size(kept)
-    kept_keypoints = tf.pad(tf.gather(keypoints, kept), [[0, missing], [0, 0], [0, 0]])
-    kept_area = tf.pad(tf.gather(area, kept), [[0, missing]])
-    return (
-        tf.ensure_shape(kept_keypoints, [max_people, *keypoints.shape[1:]]),
-        tf.ensure_shape(kept_area, [max_people]),
-        tf.ensure_shape(discs, [map_size, map_size, 1]),
-    )
+    largest = np.argsort(-np.where(candidate, area, 0), kind="stable")
+    kept = largest[candidate[largest]][:max_people]
+    kept_keypoints = np.zeros((max_people, *keypoints.shape[1:]), np.float32)
+    kept_area = np.zeros(max_people, np.float32)
+    kept_keypoints[: len(kept)], kept_area[: len(kept)] = keypoints[kept], area[kept]
+    others = in_crop.copy()
+    others[kept] = False
+    return kept_keypoints, kept_area, _discs(centres[others], map_size, disc_radius)
+
+
+def _centres(
+    keypoints: np.ndarray, area: np.ndarray, map_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `ops.targets.centres`: cells `[N, 2]`, and whether there is one `[N]`."""
+    points = keypoints[..., :2]
+    inside = (points >= 0) & (points <= map_size * STRIDE - 1)
+    labelled = (keypoints[..., 2] > 0) & inside.all(-1)
+    count = labelled.sum(-1)
+    cells = np.where(labelled[..., None], points / STRIDE, np.float32(0))
+    mean = cells.sum(1) / np.maximum(count, 1).astype(np.float32)[:, None]
+    return np.floor(mean + np.float32(0.5)), (count > 0) & (area > 0)
+
+
+def _discs(centres: np.ndarray, map_size: int, radius: float) -> np.ndarray:
+    """As `ops.targets.disc_map`, of one image."""
+    if not len(centres):
+        return np.zeros((map_size, map_size), bool)
+    away = np.arange(map_size) - centres[..., None]  # [N, 2, cells]
+    squared = away * away
+    return (squared[:, 1, :, None] + squared[:, 0, None] < radius**2).any(0)
