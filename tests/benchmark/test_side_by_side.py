@@ -2,6 +2,7 @@
 
 import importlib.util
 
+import numpy as np
 import pytest
 
 from qepose_tf.benchmark import peers, products, stages
@@ -40,8 +41,8 @@ def test_every_runtime_takes_its_turn(model, contents):
         assert 0 < rows[name]["low"] <= rows[name]["median ms"] <= rows[name]["high"]
     assert rows[stages.BODY]["x body"] == 1.0
     assert rows[stages.BODY]["GFLOP/s"] > 0
-    assert 0 < rows[stages.BODY]["of limit"] < 1.5
-    assert rows[stages.REST]["of whole"] < 1
+    assert rows[stages.BODY]["of limit"] > 0
+    assert np.isfinite(rows[stages.REST]["of whole"])  # a difference: any sign
     assert sum(map(products.is_product, rows)) == 4
     assert report.targets == []  # those are W32's
     assert report.facts["batch"] == 2
