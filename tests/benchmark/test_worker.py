@@ -47,7 +47,7 @@ def test_a_process_times_and_answers():
     with Worker("counter", start_counting, 3) as worker:
         assert worker.calls == ("sleep", "nothing")
         assert worker.seconds("sleep") >= 0.05
-        assert worker.seconds("nothing") < 0.01
+        assert worker.seconds("nothing") < worker.seconds("sleep")
         found = worker.answer(np.ones(4, np.uint8))
         assert found["sum"] == 12
         assert found["process"] != os.getpid()
