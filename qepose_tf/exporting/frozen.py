@@ -1,4 +1,4 @@
-"""A model as one function without variables."""
+"""A model as one function, its weights in it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from tensorflow.python.framework.convert_to_constants import (
 )
 
 Outputs = dict[str, tf.Tensor]
+_LARGE = 4096  # bytes
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,12 @@ class Frozen:
     Attributes:
         function: returns the outputs in the order of their names.
         specs: the outputs' names, shapes and types.
+        variables: the few that the function reads; see `with_variables`.
     """
 
     function: tf.types.experimental.ConcreteFunction
     specs: dict[str, tf.TensorSpec]
+    variables: tuple[tf.Variable, ...] = ()
 
     @classmethod
     def of(cls, run: Callable[[tf.Tensor], Outputs], images: tf.TensorSpec) -> "Frozen":
@@ -36,6 +39,37 @@ class Frozen:
         constant = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
         return cls(constant, concrete.structured_outputs)
 
+    def with_variables(self) -> "Frozen":
+        """The same function; constants of `_LARGE` bytes and more become variables.
+
+        TensorFlow's graph optimiser copies constants several times when a loaded
+        function is first called: a second for every 20 MB of them.
+        """
+        graph = self.function.graph.as_graph_def()
+        large = {
+            node.name: tf.Variable(tf.make_ndarray(node.attr["value"].tensor))
+            for node in graph.node
+            if node.op == "Const" and node.ByteSize() >= _LARGE
+        }
+        small = [node for node in graph.node if node.name not in large]
+        del graph.node[:]
+        graph.node.extend(small)
+        source = self.function.inputs[0]
+
+        def run(images):
+            given = {name: variable.read_value() for name, variable in large.items()}
+            return tf.graph_util.import_graph_def(
+                graph,
+                input_map={source.name: images, **given},
+                return_elements=[output.name for output in self.function.outputs],
+                name="",
+            )
+
+        spec = tf.TensorSpec(source.shape, source.dtype)
+        traced = tf.function(run, input_signature=[spec], autograph=False)
+        variables = tuple(large.values())
+        return Frozen(traced.get_concrete_function(), self.specs, variables)
+
     def __call__(self, images: tf.Tensor) -> Outputs:
         """The outputs by name."""
         # Freezing drops the names, and keeps the order of the flattened dict.
@@ -43,15 +77,22 @@ class Frozen:
         return {name: tf.identity(value, name=name) for name, value in rows.items()}
 
 
-def write_signatures(folder: str, **signatures: tuple[Callable, tf.TensorSpec]) -> None:
+def write_signatures(
+    folder: str,
+    variables: tuple[tf.Variable, ...] = (),
+    **signatures: tuple[Callable, tf.TensorSpec],
+) -> None:
     """Writes a SavedModel of functions of one tensor each.
 
     Args:
         folder: to write.
-        **signatures: by name, a function without variables and what it takes.
+        variables: all that the functions read.
+        **signatures: by name, a function and what it takes.
     """
+    module = tf.Module()
+    module.weights = variables
     served = {
         name: tf.function(run, input_signature=[spec], autograph=False)
         for name, (run, spec) in signatures.items()
     }
-    tf.saved_model.save(tf.Module(), folder, signatures=served)
+    tf.saved_model.save(module, folder, signatures=served)

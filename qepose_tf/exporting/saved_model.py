@@ -39,9 +39,11 @@ def write_saved_model(model: PoseEstimator, folder: Path) -> None:
     """
     images = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
     serve = Frozen.of(functools.partial(detect_any_size, model), images)
+    serve = serve.with_variables()  # for the first answer to come sooner
     encoded = tf.TensorSpec([None], tf.string, name="encoded")
     write_signatures(
         str(folder),
+        serve.variables,
         serving_default=(serve, images),
         serve_encoded=(functools.partial(detect_encoded, serve), encoded),
     )

@@ -73,6 +73,15 @@ def test_signatures(loaded):
         }
 
 
+def test_weights_stand_beside_the_graph(model, exported):
+    """As constants they would make the first answer late."""
+    [graph] = exported[0].rglob("saved_model.pb")
+    [weights] = exported[0].rglob("variables.data-*")
+    parameters = sum(np.prod(w.shape) for w in model.weights)
+    assert weights.stat().st_size > 0.8 * 4 * parameters
+    assert graph.stat().st_size < weights.stat().st_size
+
+
 def test_another_process_needs_tensorflow_alone(model, exported):
     images = np.stack([made_image(100, 70, seed) for seed in (5, 6)])
     answers = run_exported("saved_model", exported[0] / "1", [images])
