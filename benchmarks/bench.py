@@ -105,6 +105,7 @@ def main() -> None:
         f"`make bench`: {processor()}, {datetime.date.today()}, {minutes:.0f} minutes."
     )
     text = "\n\n".join([head, target_table(targets), *texts])
+    text = text.replace(f"{ROOT}/", "")  # of other machines' readers
     write_file(out / "results.md", text + "\n")
     if options.document:
         write_between_marks(options.document, "bench", text)

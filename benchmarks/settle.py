@@ -11,7 +11,7 @@ from qepose_tf.config import load_config
 from qepose_tf.data.images import read_image
 from qepose_tf.inference import find_images
 from qepose_tf.skeleton import Skeleton
-from qepose_tf.training.run import model_settings
+from qepose_tf.training.building import model_settings
 
 PHOTOS = 4
 

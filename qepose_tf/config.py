@@ -139,10 +139,19 @@ class TrainConfig(_Section):
 
     epochs: Count = 180
     batch_size: Count = 64
+    accumulate: Count = 1  # parts that a device's share of a batch runs in
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: NonNegative = 0.0
     learning_rate: Positive = 5e-4
+    schedule: Literal["step", "cosine"] = "step"
     drop_epochs: list[Count] = [150, 170]
     drop_factor: Positive = 0.1
     warmup_steps: Natural = 500
+    freeze_backbone_epochs: Natural = 0
+    backbone_rate_factor: Positive = 1.0
+    ema_momentum: Fraction | None = None
+    gradient_clip_norm: Positive | None = None
+    non_finite: Literal["stop", "skip"] = "stop"
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     strategy: Literal[
         "off", "one_device", "mirrored", "multi_worker_mirrored", "tpu"
@@ -151,7 +160,10 @@ class TrainConfig(_Section):
     validate_every: Count = 10
     run_dir: Path | None = None
     steps_per_execution: Count = 1
-    gradient_clip_norm: Positive | None = None
+    checkpoint_steps: Count = 500
+    keep_checkpoints: Count = 3
+    histograms: Flag = False
+    deterministic: Flag = False  # equal to the bit on equal machines, and slower
 
     @pydantic.field_validator("drop_epochs")
     @classmethod
@@ -159,6 +171,12 @@ class TrainConfig(_Section):
         if any(late <= early for early, late in zip(drops, drops[1:], strict=False)):
             raise ValueError("expected epochs in rising order")
         return drops
+
+    @pydantic.model_validator(mode="after")
+    def _check_decay(self) -> "TrainConfig":
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ValueError("expected optimizer adamw with a weight_decay")
+        return self
 
 
 class Config(_Section):

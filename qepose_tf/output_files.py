@@ -25,8 +25,16 @@ def writable_folder(path: str | Path) -> Path:
     return path
 
 
-def write_file(path: str | Path, content: str | bytes) -> None:
+def write_file(
+    path: str | Path, content: str | bytes, *, durable: bool = False
+) -> None:
     """Writes beside the target and renames, so that no half-written file stays.
+
+    Args:
+        path: of the file.
+        content: text is written as UTF-8.
+        durable: wait until the disk has it, so that a power cut leaves the old file
+            or the new one.
 
     Raises:
         OSError: The file cannot be written.
@@ -37,11 +45,28 @@ def write_file(path: str | Path, content: str | bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide it from others
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    if durable:
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename last; systems that cannot open folders do so by themselves."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_between_marks(document: str | Path, name: str, text: str) -> None:

@@ -16,7 +16,8 @@ from qepose_tf.data.crowd_index import CROWD_FIGURES
 from qepose_tf.data.person_area import estimated_area
 from qepose_tf.evaluation import coco_metrics
 from qepose_tf.skeleton import COCO, CROWDPOSE, Skeleton
-from qepose_tf.training.run import build_model, train
+from qepose_tf.training.building import build_model
+from qepose_tf.training.run import train
 from tests.crowdpose_files import (
     CATEGORY,
     content,

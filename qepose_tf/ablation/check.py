@@ -12,7 +12,7 @@ from qepose_tf.config import load_config
 from qepose_tf.exporting.export import Exporter
 from qepose_tf.models import PoseEstimator, load_model
 from qepose_tf.skeleton import Skeleton
-from qepose_tf.training.run import model_settings
+from qepose_tf.training.building import model_settings
 
 # One step costs what the image costs; every path of the model runs on a small one.
 CHECK_SIZE = 64

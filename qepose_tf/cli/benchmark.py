@@ -119,7 +119,7 @@ def _prepared(source: Path, images: list[str] | None) -> tuple[Any, str, dict, l
 def _untrained(config: Any, images: list) -> Any:
     from qepose_tf.benchmark.settled import settled_model
     from qepose_tf.skeleton import Skeleton
-    from qepose_tf.training.run import model_settings
+    from qepose_tf.training.building import model_settings
 
     skeleton = Skeleton.load(config.skeleton)
     return settled_model(skeleton, model_settings(config), images, config.seed)

@@ -170,11 +170,18 @@ def _judge(
 
 
 def info(
-    source: Annotated[Path, typer.Argument(help="A config or a .keras model file.")],
+    source: Annotated[
+        Path, typer.Argument(help="A config, a .keras model file or a run's folder.")
+    ],
     json_file: Json = None,
 ) -> None:
-    """Show size, cost, shapes and skeleton of a config's or a file's model."""
+    """Show size, cost, shapes and skeleton of a model; or how a run has done."""
     check_outputs(json_file)
+    if source.is_dir():
+        from qepose_tf.training.summary import describe_run
+
+        show_report(describe_run(source), json_file)
+        return
     from qepose_tf.models import complexity
     from qepose_tf.models.pose_estimator import TRAINING_ONLY
 
@@ -208,6 +215,6 @@ def _model_of(source: Path) -> Any:
 
     config = load_config(source)
     skeleton = Skeleton.load(config.skeleton)
-    from qepose_tf.training.run import build_model
+    from qepose_tf.training.building import build_model
 
     return build_model(config, skeleton)

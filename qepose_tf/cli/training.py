@@ -18,17 +18,34 @@ def train(
         bool, typer.Option("--overwrite", help="Replace an earlier run of the name.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run that was stopped.")
+        bool,
+        typer.Option(
+            "--resume", help="Insist on the run's folder: go on there, or begin."
+        ),
     ] = False,
+    allow_change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-change",
+            metavar="KEY",
+            help="With --resume: a key in which the config may differ.",
+        ),
+    ] = None,
     limit: Limit = None,
     json_file: Json = None,
 ) -> None:
-    """Train a model as a config says; overrides look like train.epochs=3."""
+    """Train a model as a config says; overrides look like train.epochs=3.
+
+    A run of the same config that was stopped is gone on with. Exit code 75: SIGTERM
+    came, the checkpoint is written, and the same command goes on.
+    """
     from qepose_tf.config import load_config
     from qepose_tf.config_changes import limited
 
     if resume and overwrite:
         raise typer.BadParameter("expected --resume or --overwrite, got both")
+    if allow_change and not resume:
+        raise typer.BadParameter("expected --resume with --allow-change")
     resolved = load_config(config, overrides or ())
     if limit is not None:
         resolved = limited(resolved, limit)
@@ -37,7 +54,13 @@ def train(
 
     # Keras' own lines go to stdout, where JSON must stand alone.
     progress = False if json_file == STDOUT else None
-    result = run.train(resolved, overwrite=overwrite, resume=resume, progress=progress)
+    result = run.train(
+        resolved,
+        overwrite=overwrite,
+        resume=resume,
+        allowed=allow_change or (),
+        progress=progress,
+    )
     report = {
         "model": str(result.model),
         "run_dir": str(result.run_dir),
@@ -61,7 +84,7 @@ def import_weights(
     resolved = load_config(config)
     check_outputs(out, json_file)
     from qepose_tf.skeleton import Skeleton
-    from qepose_tf.training.run import build_model
+    from qepose_tf.training.building import build_model
     from qepose_tf.weights import import_weights as run
 
     model = build_model(resolved, Skeleton.load(resolved.skeleton))

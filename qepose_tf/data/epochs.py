@@ -1,12 +1,17 @@
 """The order of a data set's rows in each pass over it."""
 
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
+
+_LAST_EPOCH = 2**31
 
 
 class EpochOrder:
-    """Counts the passes over a data set and shuffles its rows for each.
+    """Shuffles the rows of a data set for each pass, and counts the passes.
 
     Args:
         count: Number of rows.
@@ -15,7 +20,7 @@ class EpochOrder:
     """
 
     def __init__(self, count: int, seed: int, initial_epoch: int = 0) -> None:
-        self._count = count
+        self.count = count
         self._seed = seed
         self._epoch = initial_epoch
         self._lock = threading.Lock()
@@ -25,5 +30,74 @@ class EpochOrder:
         with self._lock:
             epoch = self._epoch
             self._epoch += 1
-        rows = np.random.default_rng([self._seed, epoch]).permutation(self._count)
+        return self.of(epoch)
+
+    def of(self, epoch: int) -> np.ndarray:
+        """One pass by its number: `[count, 2]` int64 of (epoch, row)."""
+        rows = np.random.default_rng([self._seed, int(epoch)]).permutation(self.count)
         return np.stack([np.full_like(rows, epoch), rows], axis=-1).astype(np.int64)
+
+    def batch(self, epoch: int, step: int, batch_size: int) -> np.ndarray:
+        """The rows of one batch, both counted from 0: `[batch_size]` int64."""
+        return self.of(epoch)[step * batch_size : (step + 1) * batch_size, 1]
+
+
+def ordered_rows(
+    order: EpochOrder,
+    batch_size: int,
+    initial_epoch: int,
+    initial_step: int | None,
+    shard: tuple[int, int],
+) -> tf.data.Dataset:
+    """(epoch, row) of each image, in the order in which they are trained.
+
+    Rows are shuffled, not images: a data set of any size is shuffled as a whole.
+
+    Args:
+        order: Of the rows.
+        batch_size: Of all workers together.
+        initial_epoch: The number of the first pass.
+        initial_step: Batches of it that are left out; None ends with the first pass.
+        shard: (index, count) of the workers that share each batch.
+
+    Returns:
+        `[2]` int64 each.
+    """
+    if initial_step is None and shard[1] == 1:
+        epochs = tf.data.Dataset.range(1)
+        read = order
+        count = order.count
+    else:
+        epochs = tf.data.Dataset.range(initial_epoch, _LAST_EPOCH)
+        count = None
+
+        def read(epoch: np.ndarray) -> np.ndarray:
+            rows = order.of(epoch)
+            rows = rows[: len(rows) // batch_size * batch_size]
+            parts = rows.reshape(-1, shard[1], batch_size // shard[1], 2)
+            first = (initial_step or 0) if epoch == initial_epoch else 0
+            return parts[first:, shard[0]].reshape(-1, 2)
+
+    def rows_of(epoch: tf.Tensor) -> tf.Tensor:
+        inputs = [] if count else [epoch]
+        return tf.ensure_shape(tf.numpy_function(read, inputs, tf.int64), [count, 2])
+
+    dataset = epochs.map(rows_of).unbatch()
+    if count is None:
+        return dataset
+    return dataset.apply(tf.data.experimental.assert_cardinality(count))
+
+
+def told(dataset: tf.data.Dataset, on_batch: Callable[[int], None]) -> tf.data.Dataset:
+    """The same batches; calls `on_batch` with the number of each, from 0."""
+
+    def tell(number: np.ndarray) -> np.ndarray:
+        on_batch(int(number))
+        return number
+
+    @tf.autograph.experimental.do_not_convert
+    def passed(number: tf.Tensor, batch: Any) -> Any:
+        with tf.control_dependencies([tf.numpy_function(tell, [number], tf.int64)]):
+            return tf.nest.map_structure(tf.identity, batch)
+
+    return dataset.enumerate().map(passed)

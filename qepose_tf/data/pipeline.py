@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from qepose_tf.data.augment import (
 )
 from qepose_tf.data.coco import CocoDataset
 from qepose_tf.data.colour import colour_factors, normalised
-from qepose_tf.data.epochs import EpochOrder
+from qepose_tf.data.epochs import EpochOrder, ordered_rows, told
 from qepose_tf.data.letterbox import capped_short_side, letterbox
 from qepose_tf.data.loading import Cache, Example, ExampleLoader, read_record_picture
 from qepose_tf.data.selection import select_people
@@ -45,12 +46,18 @@ def train_dataset(
     drop_remainder: bool = True,
     strict: bool = False,
     initial_epoch: int = 0,
+    initial_step: int | None = None,
+    shard: tuple[int, int] = (0, 1),
+    pieces: int = 1,
+    on_batch: Callable[[int], None] | None = None,
     fixed_people: bool = False,
 ) -> tf.data.Dataset:
     """One epoch of augmented batches; each pass over it is the next epoch.
 
     Every pass draws another order and other augmentations, all from `seed`, the number
     of the pass and the image's row: a second data set of the same seed repeats them.
+    With `initial_step` epochs follow one another without end, and every iterator
+    begins at the same place: the batches of a run that was stopped there.
 
     Args:
         coco: The data set; an image without people is all background.
@@ -68,6 +75,13 @@ def train_dataset(
         drop_remainder: Leave out the last, smaller batch.
         strict: Make an unreadable image an error (TensorFlow's own, while iterating).
         initial_epoch: The number of the first pass, to go on with an earlier run.
+        initial_step: Batches of the first pass that are left out; None ends the data
+            set with its epoch.
+        shard: (index, count) of the workers that share each batch in equal parts; no
+            image is read by two of them.
+        pieces: Into which a worker's part of a batch is cut, one after another: one
+            for each of its devices.
+        on_batch: Called with the number of each batch, from 0, when it is ready.
         fixed_people: Pad every batch to `max_people`, for TPUs, instead of to its own
             largest number of people.
 
@@ -141,14 +155,14 @@ def train_dataset(
         return images, batch
 
     specs = _moved_specs(input_size, max_people, coco.skeleton.num_keypoints)
-    # Rows are shuffled, not images: a data set of any size is shuffled as a whole.
-    dataset = tf.data.Dataset.range(1).map(
-        lambda _: tf.ensure_shape(tf.numpy_function(order, [], tf.int64), [count, 2])
-    )
-    dataset = dataset.unbatch().apply(tf.data.experimental.assert_cardinality(count))
+    dataset = ordered_rows(order, batch_size, initial_epoch, initial_step, shard)
     dataset = dataset.map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    dataset = dataset.batch(
+        batch_size // shard[1] // pieces, drop_remainder=drop_remainder
+    )
     dataset = dataset.map(finished, num_parallel_calls=tf.data.AUTOTUNE)
+    if on_batch is not None:
+        dataset = told(dataset, lambda number: on_batch(number // pieces))
     return _deterministic(dataset.prefetch(tf.data.AUTOTUNE))
 
 

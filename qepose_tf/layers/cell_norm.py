@@ -97,7 +97,7 @@ class CellNorm(keras.layers.Layer):
     def call(self, inputs, training=None, counted=None):
         """Normalised `[B, P, C]`."""
         values = ops.cast(inputs, "float32")
-        if training:
+        if training and self.trainable:
             mean, variance = self._update(values, counted)
         else:
             mean, variance = self.moving_mean, self.moving_variance

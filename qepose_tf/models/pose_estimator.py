@@ -7,11 +7,15 @@ from keras import layers, ops
 from qepose_tf.layers.cir_target import CIRTargetLayer
 from qepose_tf.layers.pose_decoder import PoseDecoder
 from qepose_tf.layers.upsample import Upsample
-from qepose_tf.losses import offset_loss_sum, quality_loss_sum, score_loss_sum
+from qepose_tf.losses import (
+    loss_divisors,
+    offset_loss_sum,
+    quality_loss_sum,
+    score_loss_sum,
+)
 from qepose_tf.models import head
 from qepose_tf.models.hrnet import VARIANTS, hrnet
 from qepose_tf.models.metrics import Correlation
-from qepose_tf.ops.replicas import replica_sum
 from qepose_tf.ops.sampling import take_cells
 from qepose_tf.ops.targets import disc_offsets
 from qepose_tf.skeleton import Skeleton
@@ -231,21 +235,23 @@ class PoseEstimator(keras.Model):
         score_map = y_pred["score_map"]
         target, weight, quality = self.cir_target(poses, omega, y["ignore"])
         owned = omega["owned"]
-        cells = replica_sum(ops.sum(owned))
-        score_loss = score_loss_sum(score_map, target, weight)
-        score_loss = score_loss / self._score_divisor(cells, score_map)
+        divisors = y.get("divisors")
+        if divisors is None:
+            divisors = self.loss_divisors(omega, ops.size(score_map))
+        score_loss = score_loss_sum(score_map, target, weight) / divisors["scores"]
 
         offset_weight = owned
         if self.settings["area_weighted"]:
             area = ops.where(omega["area"] > 0, omega["area"], 1.0)
             offset_weight = owned * ops.rsqrt(area)
-        labelled = ops.sum(omega["keypoints"][..., 2], axis=-1) * owned
-        coordinates = replica_sum(2.0 * ops.sum(labelled))
         offset_loss = offset_loss_sum(
             poses, omega["keypoints"], offset_weight, self.settings["offset_beta"]
-        ) / ops.maximum(coordinates, 1.0)
+        )
+        offset_loss = offset_loss / divisors["coordinates"]
 
-        self._update_metrics(score_loss, offset_loss, y_pred, omega, quality)
+        self._update_metrics(
+            score_loss, offset_loss, y_pred, omega, quality, divisors["shares"]
+        )
         loss = (
             self.settings["score_weight"] * score_loss
             + self.settings["offset_weight"] * offset_loss
@@ -254,7 +260,7 @@ class PoseEstimator(keras.Model):
             counted = owned * take_cells(1.0 - y["ignore"], omega["cells"])[..., 0]
             estimate = take_cells(y_pred["quality_map"], omega["cells"])[..., 0]
             quality_loss = quality_loss_sum(estimate, quality, counted)
-            quality_loss = quality_loss / ops.maximum(cells, 1.0)
+            quality_loss = quality_loss / divisors["cells"]
             loss = loss + self.settings["quality_weight"] * quality_loss
         return loss
 
@@ -280,20 +286,16 @@ class PoseEstimator(keras.Model):
         )
         return omega, poses
 
-    def _score_divisor(self, omega_cells, score_map):
-        if self.settings["score_normaliser"] == "omega":
-            # At least one person's disc: a batch without people must not weigh its
-            # background as if Omega had a single cell.
-            disc = len(disc_offsets(self.settings["disc_radius"]))
-            return ops.maximum(omega_cells, float(disc))
-        batch, height, width, _ = ops.shape(score_map)
-        return replica_sum(ops.cast(batch * height * width, "float32"))
+    def loss_divisors(self, omega: dict, cells):
+        """`losses.loss_divisors` with this model's settings."""
+        only_omega = self.settings["score_normaliser"] == "omega"
+        disc = len(disc_offsets(self.settings["disc_radius"])) if only_omega else None
+        return loss_divisors(omega, cells, disc)
 
-    def _update_metrics(self, score_loss, offset_loss, outputs, omega, quality):
-        # A replica holds its share of a sum; Keras takes the mean over replicas.
-        replicas = replica_sum(ops.ones(()))
-        self.score_loss_tracker.update_state(score_loss * replicas)
-        self.offset_loss_tracker.update_state(offset_loss * replicas)
+    def _update_metrics(self, score_loss, offset_loss, outputs, omega, quality, shares):
+        # Each share is a part of a sum, and Keras takes the mean over shares.
+        self.score_loss_tracker.update_state(score_loss * shares)
+        self.offset_loss_tracker.update_state(offset_loss * shares)
         owned = omega["owned"]
         # Flat: Keras would take the mean of each image's row first, which has no length
         # where nobody is, and another length in every batch.

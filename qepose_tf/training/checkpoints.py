@@ -1,100 +1,155 @@
-"""Checkpoints: the last model and the one of the best AP, never half written."""
+"""Checkpoints: where the run stands, its best model and its last one."""
 
 import logging
 import math
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from qepose_tf.training.run_folder import BEST, LAST
+from qepose_tf.training.run_folder import BEST, CHECKPOINTS, LAST
+from qepose_tf.training.state import (
+    RunState,
+    checkpoint_path,
+    checkpoints_in,
+    snapshot,
+    write_checkpoint,
+)
+from qepose_tf.training.validation import is_due
+from qepose_tf.training.weights_copy import WeightsCopy
 
 logger = logging.getLogger(__name__)
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Writes `last.keras` and `best.keras`.
+    """Writes `checkpoints/step-*.safetensors` and `best.keras`.
 
-    The last model is written after every validation, at the end, and otherwise when
-    an epoch ends and `seconds` have passed: a killed run loses little, and a run of
-    short epochs doesn't spend its time on saving.
+    A checkpoint is written every few steps, and when an epoch ends: before its
+    validation, where it has one, and after. It stands behind the callbacks that add
+    to an epoch's logs, for it also closes the epoch in the run's state.
 
     Args:
-        folder: the run's folder.
+        folder: the run's folder; None writes nothing (workers other than the chief,
+            which must read the variables with it all the same).
+        state: of the run; kept up to date here.
+        copy: of the model, to be saved.
+        every: steps from one checkpoint to the next.
+        keep: how many of them stay.
         monitor: the log whose highest value marks the best model.
-        seconds: how old the last model may grow.
-
-    Attributes:
-        best: file of the best model; None before the first validation.
-        last: file of the last model; None before it was written.
-        best_logs: the logs of the best epoch.
     """
 
-    def __init__(self, folder: Path, monitor: str = "val_ap", seconds: float = 60.0):
+    def __init__(
+        self,
+        folder: Path | None,
+        state: RunState,
+        copy: WeightsCopy,
+        every: int = 500,
+        keep: int = 3,
+        monitor: str = "val_ap",
+    ):
         super().__init__()
         self.folder = folder
+        self.state = state
+        self.copy = copy
+        self.every = every
+        self.keep = keep
         self.monitor = monitor
-        self.seconds = seconds
-        self.best: Path | None = None
-        self.last: Path | None = None
-        self.best_logs: dict[str, float] = {}
-        self._best_value = -math.inf
-        self._saved_at = time.monotonic()
+        self._saved_at = state.total_steps
+        self._clock = time.monotonic()
 
-    def go_on_from(self, best_logs: dict[str, float]) -> None:
-        """Takes over from a stopped run in the same folder."""
-        self.last = self.folder / LAST
-        if best_logs:
-            self.best, self.best_logs = self.folder / BEST, best_logs
-            self._best_value = best_logs[self.monitor]
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Saves if it is time to."""
+        if self.state.total_steps - self._saved_at >= self.every:
+            self.save()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Saves what this epoch calls for."""
-        logs = logs or {}
-        validated = self.monitor in logs
-        ended = epoch + 1 == self.params["epochs"]
-        if validated or ended or time.monotonic() - self._saved_at >= self.seconds:
-            self.save_last()
-        if validated and logs[self.monitor] > self._best_value:
-            self._best_value = logs[self.monitor]
-            self.best_logs = dict(logs)
-            self.best = self.folder / BEST
-            copy_file(self.last, self.best)
-            logger.info(
-                "epoch %d: %s %.4f is the best, saved to %s",
-                epoch + 1,
-                self.monitor,
-                self._best_value,
-                self.best,
-            )
+        """Closes the epoch and saves."""
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        if logs.get(self.monitor, -math.inf) > self.best_value:
+            self.state.best_logs = {"epoch": epoch, **logs}
+            self._save_best()
+        self.state.history.append({"epoch": epoch, **logs})
+        self.state.epoch, self.state.step = epoch + 1, 0
+        self.save()
 
-    def save_last(self) -> Path:
-        """Writes `last.keras` now."""
-        path = self.folder / LAST
-        save_model(self.model, path)
-        self.last = path
-        self._saved_at = time.monotonic()
-        return path
+    @property
+    def best_value(self) -> float:
+        """The best so far."""
+        return self.state.best_logs.get(self.monitor, -math.inf)
+
+    def save(self) -> None:
+        """Writes a checkpoint of this moment.
+
+        Raises:
+            OSError: it cannot be written; those before it are as they were.
+        """
+        now = time.monotonic()
+        self.state.seconds += now - self._clock
+        self._clock = now
+        tensors = snapshot(self.model)
+        self._saved_at = self.state.total_steps
+        if self.folder is None:
+            return
+        folder = self.folder / CHECKPOINTS
+        path = checkpoint_path(folder, self.state.total_steps)
+        try:
+            folder.mkdir(exist_ok=True)
+            write_checkpoint(path, tensors, self.state)
+        except OSError as error:
+            before = next(iter(checkpoints_in(folder)), None)
+            last = f"the last good one is {before}" if before else "there is none yet"
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise OSError(
+                f"{path}: cannot write the checkpoint, {reason}; {last}"
+            ) from error
+        for old in checkpoints_in(folder)[self.keep :]:
+            old.unlink()
+
+    def save_last(self) -> None:
+        """Writes `last.keras`, the model of this moment."""
+        if self.folder is not None:
+            save_model(self.copy.updated(), self.folder / LAST)
+
+    def _save_best(self) -> None:
+        if self.folder is None:
+            return
+        save_model(self.copy.updated(), self.folder / BEST)
+        logger.info(
+            "epoch %d: %s %.4f is the best so far",
+            *(self.state.best_logs["epoch"] + 1, self.monitor, self.best_value),
+        )
+
+
+class BeforeValidation(keras.callbacks.Callback):
+    """Saves a checkpoint before a validation, which may take longer than an epoch.
+
+    Args:
+        checkpoints: that write it.
+        every: epochs from one validation to the next.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, every: int):
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.every = every
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Saves the epoch as trained and not yet ended."""
+        if is_due(epoch, self.every, self.params["epochs"]):
+            self.checkpoints.save()
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Saves a `.keras` file; it is there completely or as it was before."""
+    """Saves a `.keras` file; it is there completely or not at all.
+
+    Raises:
+        OSError: it cannot be written; a file of the name is as it was.
+    """
     temporary = _temporary(path)
     try:
         model.save(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def copy_file(source: Path, path: Path) -> None:
-    """Copies a file; the copy is there completely or as it was before."""
-    temporary = _temporary(path)
-    try:
-        shutil.copyfile(source, temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,97 +1,165 @@
-"""What ends a run early: a loss that is no number, a failing op, and Ctrl-C."""
+"""What ends a run early: a loss that is no number, and a failing op."""
 
 import logging
 import math
 import re
-import signal
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType, TracebackType
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from qepose_tf.training.state import RunState
+from qepose_tf.training.step import NORM, SKIPPED
+
 logger = logging.getLogger(__name__)
 
+TERMS = {
+    "score_loss": "the score loss (Eq. 3)",
+    "offset_loss": "the offset loss (Eq. 6)",
+    "loss": "the loss",
+    NORM: "the gradient",
+}
+_SHOWN = 16  # image ids in a message
+_LONGEST = 120  # characters of TensorFlow's reason
+# What operations across workers raise where one does not answer.
+_GONE = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+)
 
-class NonFiniteLoss(keras.callbacks.Callback):
-    """Stops the run at the first loss, or weight, that is NaN or infinite.
 
-    The loss in the logs is the epoch's running mean; once it is not finite it stays so,
-    and the first step that shows it is the one that made it. The weights are looked at
-    too, every few steps and before an epoch's end saves anything: TensorFlow's fused
-    CPU kernels turn a NaN into 0 at the next ReLU, so that an early layer can be lost
-    behind a loss that looks well.
+class NonFinite(keras.callbacks.Callback):
+    """Stops the run at the first loss, gradient or weight that is NaN or infinite.
+
+    The losses in the logs are the epoch's running means; once one is not finite it
+    stays so, and the first step that shows it is the one that made it. The weights are
+    looked at too, every few steps and before an epoch's end saves anything:
+    TensorFlow's fused CPU kernels turn a NaN into 0 at the next ReLU, so that an early
+    layer can be lost behind a loss that looks well.
 
     Args:
+        state: of the run; a callback before this one counts its steps.
+        epochs: of the run.
+        images: the ids of the images of an epoch's step, by (epoch, step) from 0.
+        skip: go on with a warning where the optimiser left such a step out.
         every: steps from one look at the weights to the next.
 
     Raises (from `fit`):
-        ValueError: names the step, or the range of steps that may be to blame.
+        ValueError: names the step, the term and the images; or the range of steps that
+            may be to blame for the weights.
     """
 
-    def __init__(self, every: int = 20):
+    def __init__(
+        self,
+        state: RunState,
+        epochs: int,
+        images: Callable[[int, int], Sequence[int]] | None = None,
+        skip: bool = False,
+        every: int = 20,
+    ):
         super().__init__()
+        self.state = state
+        self.epochs = epochs
+        self.images = images
+        self.skip = skip
         self.every = every
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Counts from here."""
-        self._epoch, self._first = epoch, 0
-        self._last = self._sound = -1
+        self._sound = self._before = self.state.step
+        self._skipped = 0.0
+        self._remember()
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Notes the first step of this execution."""
-        self._first = batch
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Looks at the loss and, now and then, at the weights."""
-        per_epoch = self.params.get("steps")
-        # The last execution of an epoch may be shorter than its nominal end.
-        self._last = batch if per_epoch is None else min(batch, per_epoch - 1)
-        loss = (logs or {}).get("loss")
-        if loss is not None and not math.isfinite(loss):
-            self._stop(f"the loss became {loss}", self._first)
-        if self._last - self._sound >= self.every:
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Looks at the losses and, now and then, at the weights."""
+        logs = logs or {}
+        skipped = float(logs.get(SKIPPED, 0.0))
+        wrong = [n for n in TERMS if n in logs and not math.isfinite(logs[n])]
+        if wrong or (self.skip and skipped > self._skipped):
+            self._found(TERMS[wrong[0]] if wrong else TERMS[NORM])
+        if self.state.step - self._sound >= self.every:
             self._check_weights()
+        self._before, self._skipped = self.state.step, skipped
+        self._remember()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks at the weights that would be saved."""
         self._check_weights()
 
+    def _found(self, term: str) -> None:
+        steps = self._steps(self._before, self.state.step)
+        shown = self._ids(self._before, self.state.step)
+        if not self.skip:
+            raise ValueError(
+                f"{term} became NaN or infinite in {steps}{shown}; try a lower "
+                "train.learning_rate or train.gradient_clip_norm, or "
+                "train.non_finite=skip"
+            )
+        logger.warning("%s is NaN or infinite in %s; left out%s", term, steps, shown)
+        for metric, values in zip(self.model.metrics, self._metrics, strict=True):
+            if not _finite(metric.variables):
+                for variable, value in zip(metric.variables, values, strict=True):
+                    variable.assign(value)
+
+    def _remember(self) -> None:
+        """Keeps the running means, to take a step out of them again."""
+        if self.skip:
+            self._metrics = [
+                [keras.ops.convert_to_numpy(v) for v in metric.variables]
+                for metric in self.model.metrics
+            ]
+
     def _check_weights(self) -> None:
         if not weights_are_finite(self.model):
-            self._stop("weights became NaN or infinite", self._sound + 1)
-        self._sound = self._last
+            steps = self._steps(self._sound, self.state.step)
+            raise ValueError(
+                f"weights became NaN or infinite in {steps}; try a lower "
+                "train.learning_rate or train.gradient_clip_norm"
+            )
+        self._sound = self.state.step
 
-    def _stop(self, what: str, first: int) -> None:
-        steps = f"step {first + 1}"
-        if self._last > first:
-            steps = f"steps {first + 1} to {self._last + 1}"
-        per_epoch = self.params.get("steps")
-        of = "" if per_epoch is None else f" of {per_epoch}"
-        raise ValueError(
-            f"{what} in epoch {self._epoch + 1} of {self.params['epochs']}, "
-            f"{steps}{of}; try a lower train.learning_rate or train.gradient_clip_norm"
+    def _steps(self, before: int, last: int) -> str:
+        last = max(last, before + 1)
+        steps = (
+            f"step {last}" if last == before + 1 else f"steps {before + 1} to {last}"
         )
+        epoch = f"epoch {self.state.epoch + 1} of {self.epochs}"
+        return f"{epoch}, {steps} of {self.state.steps_per_epoch}"
+
+    def _ids(self, before: int, last: int) -> str:
+        if self.images is None:
+            return ""
+        ids = [i for s in range(before, last) for i in self.images(self.state.epoch, s)]
+        more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
+        return f" (images {', '.join(map(str, ids[:_SHOWN]))}{more})"
 
 
 def weights_are_finite(model: keras.Model) -> bool:
     """Tells whether every weight of the model is a number."""
+    return _finite(model.weights)
+
+
+def _finite(variables: Sequence[keras.Variable]) -> bool:
     return all(
-        np.isfinite(keras.ops.convert_to_numpy(weight)).all()
-        for weight in model.weights
+        np.isfinite(keras.ops.convert_to_numpy(variable)).all()
+        for variable in variables
     )
 
 
 @contextmanager
-def readable_op_errors() -> Iterator[None]:
+def readable_op_errors(several_workers: bool = False) -> Iterator[None]:
     """Turns TensorFlow's page-long errors of one op into a ValueError of one line.
 
     Such an op is the reading of a broken image in a strict run, or one that needs
-    more memory than there is.
+    more memory than there is, or one that waits for a worker that is gone.
     """
     try:
         yield
@@ -99,60 +167,9 @@ def readable_op_errors() -> Iterator[None]:
         # The op's own words stand somewhere between TensorFlow's.
         found = re.search(r"\b\w+Error: .*|\bOOM .*", error.message)
         reason = found.group() if found else error.message.strip().split("\n")[0]
+        if several_workers and isinstance(error, _GONE):
+            raise ValueError(
+                f"another worker is gone ({reason[:_LONGEST]}); start all of them "
+                "again with the same command; the run goes on from its last checkpoint"
+            ) from error
         raise ValueError(f"training stopped: {reason}") from error
-
-
-class Interrupt:
-    """Context in which the first Ctrl-C asks, and the second one raises.
-
-    `check` raises KeyboardInterrupt once Ctrl-C was pressed: called between steps, no
-    step is cut in half. Threads other than the main one, and processes that ignore
-    Ctrl-C (nohup), keep their handling.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._previous: Any = None
-
-    def check(self) -> None:
-        """Raises KeyboardInterrupt if one was asked for."""
-        if self.requested:
-            raise KeyboardInterrupt
-
-    def __enter__(self) -> "Interrupt":
-        current = signal.getsignal(signal.SIGINT)
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        if in_main_thread and current not in (signal.SIG_IGN, None):
-            self._previous = signal.signal(signal.SIGINT, self._on_signal)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-        logger.warning("stopping after this step; Ctrl-C again stops at once")
-
-
-class StopOnInterrupt(keras.callbacks.Callback):
-    """Raises KeyboardInterrupt between two steps after Ctrl-C.
-
-    Args:
-        interrupt: the context `fit` runs in.
-    """
-
-    def __init__(self, interrupt: Interrupt):
-        super().__init__()
-        self.interrupt = interrupt
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Stops here if asked to."""
-        self.interrupt.check()

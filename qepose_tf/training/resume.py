@@ -1,83 +1,78 @@
-"""Going on with a run that was stopped, from the epoch that it did not finish."""
+"""Going on with a run that was stopped, from the step that it had reached."""
 
-import csv
-import io
 import logging
 from pathlib import Path
 
 import keras
+import numpy as np
 
-from qepose_tf.config import Config, load_config
-from qepose_tf.config_changes import differing_keys
-from qepose_tf.output_files import write_file
-from qepose_tf.training.run_folder import BEST, CONFIG, LAST, LOG
+from qepose_tf.training.run_folder import CHECKPOINTS
+from qepose_tf.training.state import (
+    RunState,
+    bring_back,
+    checkpoint_path,
+    newest_checkpoint,
+    read_checkpoint,
+)
+from qepose_tf.training.workers import Agreement
 
 logger = logging.getLogger(__name__)
 
 
-def open_stopped_run(config: Config) -> Path:
-    """The folder of the run to go on with.
+def restore(
+    model: keras.Model,
+    folder: Path,
+    steps_per_epoch: int,
+    agreement: Agreement | None = None,
+) -> tuple[RunState, dict[str, np.ndarray]]:
+    """Brings back weights, statistics and the optimiser from the newest checkpoint.
 
-    Raises:
-        FileNotFoundError: there is no run, or it left no model.
-        ValueError: its config is another one; the message names the keys.
-    """
-    folder = config.run_dir
-    for name in (CONFIG, LAST):
-        if not (folder / name).exists():
-            raise FileNotFoundError(f"{folder / name}: expected a run to resume")
-    different = differing_keys(load_config(folder / CONFIG), config)
-    # A numbered folder is another one than its config asked for.
-    different = [key for key in different if key != "train.run_dir"]
-    if different:
-        raise ValueError(
-            f"{folder / CONFIG}: expected the config of this run to resume it, "
-            f"different: {', '.join(different)}"
-        )
-    return folder
-
-
-def restore(model: keras.Model, folder: Path, steps_per_epoch: int) -> int:
-    """Brings back weights, statistics and the optimiser; call it after `compile`.
+    Args:
+        model: compiled, its optimiser built.
+        folder: of the run.
+        steps_per_epoch: of the run as it is now; where it is another number than
+            before, an epoch that was begun is trained from its first step.
+        agreement: of several workers: all take the chief's checkpoint, from a folder
+            that all of them see.
 
     Returns:
-        The epoch to go on with, from 0. Where the run was stopped within an epoch,
-        that epoch is trained from its first step, and the schedule counts it once.
+        Where the run stands, and the checkpoint's arrays; the run's beginning where it
+        was stopped before its first checkpoint.
+
+    Raises:
+        ValueError: no checkpoint can be read, or it is of another model.
     """
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    # Its slots must exist to be loaded.
-    model.optimizer.build(model.trainable_variables)
-    model.load_weights(folder / LAST)
-    steps = int(keras.ops.convert_to_numpy(optimizer.iterations))
-    epoch = steps // steps_per_epoch
-    optimizer.iterations.assign(epoch * steps_per_epoch)
-    logger.info("resuming %s after %d epochs", folder, epoch)
-    return epoch
+    found = _agreed_checkpoint(folder / CHECKPOINTS, agreement)
+    if found is None:
+        logger.info("%s: stopped before its first checkpoint, begun again", folder)
+        return RunState(steps_per_epoch), {}
+    tensors, state = found
+    try:
+        bring_back(model, tensors)
+    except ValueError as error:
+        raise ValueError(f"{folder / CHECKPOINTS}: {error}") from None
+    if state.steps_per_epoch != steps_per_epoch:
+        state.steps_per_epoch, state.step = steps_per_epoch, 0
+    logger.info(
+        "resuming %s at epoch %d, after %d of %d steps",
+        *(folder, state.epoch + 1, state.step, steps_per_epoch),
+    )
+    return state, tensors
 
 
-def restored_log(folder: Path, epoch: int) -> list[dict[str, str]]:
-    """The rows of the epochs before `epoch`; later ones leave the file."""
-    path = folder / LOG
+def _agreed_checkpoint(
+    folder: Path, agreement: Agreement | None
+) -> tuple[dict[str, np.ndarray], RunState] | None:
+    if agreement is None or agreement.chief:
+        found = newest_checkpoint(folder)
+    if agreement is None:
+        return found
+    # One more than the steps, for 0 says that there is none.
+    steps = found[1].total_steps + 1 if agreement.chief and found else 0
+    steps = agreement.of_chief(steps)
+    if agreement.chief or not steps:
+        return found if agreement.chief else None
+    path = checkpoint_path(folder, steps - 1)
     if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        columns = reader.fieldnames or []
-        every = list(reader)
-    rows = [row for row in every if int(row["epoch"]) < epoch]
-    if len(rows) < len(every):
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_file(path, text.getvalue())
-    return rows
-
-
-def best_row(folder: Path, rows: list[dict[str, str]], monitor: str) -> dict:
-    """The logs of the best epoch so far; empty where no best model is there."""
-    scored = [row for row in rows if row.get(monitor)]
-    if not scored or not (folder / BEST).exists():
-        return {}
-    best = max(scored, key=lambda row: float(row[monitor]))
-    return {key: float(value) for key, value in best.items() if value}
+        raise FileNotFoundError(f"{path}: expected the chief's folder on every worker")
+    return read_checkpoint(path)

@@ -2,42 +2,42 @@
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from qepose_tf.config import Config, dump_config
-from qepose_tf.data.augment import AugmentSettings
 from qepose_tf.data.coco import CocoDataset
-from qepose_tf.data.pipeline import train_dataset
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import Skeleton
 from qepose_tf.training import run_folder
-from qepose_tf.training.checkpoints import Checkpoints
+from qepose_tf.training.building import (
+    compile_model,
+    dtype_policy,
+    image_ids,
+    initial_model,
+    steps_per_epoch,
+    train_batches,
+)
+from qepose_tf.training.checkpoints import BeforeValidation, Checkpoints
 from qepose_tf.training.data_sources import read_datasets
-from qepose_tf.training.guards import (
-    Interrupt,
-    NonFiniteLoss,
-    StopOnInterrupt,
-    readable_op_errors,
-    weights_are_finite,
-)
-from qepose_tf.training.resume import (
-    best_row,
-    open_stopped_run,
-    restore,
-    restored_log,
-)
+from qepose_tf.training.fitting import StepCount, fit
+from qepose_tf.training.guards import NonFinite, readable_op_errors, weights_are_finite
+from qepose_tf.training.interrupt import Interrupt, Preempted, StopOnInterrupt
+from qepose_tf.training.pictures import TrainingPictures
+from qepose_tf.training.resume import restore
+from qepose_tf.training.run_folder import RunFolder, open_run_folder
 from qepose_tf.training.run_log import CsvLog, LearningRate, TensorBoardLog
-from qepose_tf.training.schedule import WarmupStepDecay
+from qepose_tf.training.state import RunState
 from qepose_tf.training.strategy import make_strategy
+from qepose_tf.training.summary import write_environment, write_summary
+from qepose_tf.training.throughput import Throughput
 from qepose_tf.training.validation import COLUMNS, CocoValidation
-from qepose_tf.weights import load_backbone_weights
+from qepose_tf.training.weights_copy import WeightsCopy
+from qepose_tf.training.workers import Agreement, distributed
 
 logger = logging.getLogger(__name__)
 
@@ -72,203 +72,193 @@ def train(
     progress: bool | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    allowed: Sequence[str] = (),
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainResult:
     """Trains a `PoseEstimator` as the config says.
 
-    Ctrl-C stops after the current step, saves `last.keras` and raises
-    KeyboardInterrupt; a second one stops at once.
+    A run of the same config that was stopped is gone on with, as if nothing had
+    happened. Ctrl-C stops after the current step, writes a checkpoint and
+    `last.keras`, and raises KeyboardInterrupt; a second one stops at once.
 
     Args:
-        config: of the run; its folder is numbered if it holds an earlier run.
+        config: of the run; its folder is numbered if it holds another run.
         progress: True shows Keras' bar, False nothing; by default the bar on a
             terminal and a line per epoch elsewhere.
         overwrite: remove an earlier run from the folder instead of numbering it.
-        resume: go on with the stopped run in the config's folder, from the epoch
-            that it did not finish.
-        callbacks: more of them, called after the run's own.
+        resume: insist on the config's folder: go on with the run there or begin it.
+        allowed: config keys in which the run that is resumed may differ.
+        callbacks: more of them, called after the run's own. Where a run goes on within
+            an epoch, or its frozen epochs end, `fit` and its `on_train_begin` are
+            called once more.
 
     Raises:
         ValueError: The config contradicts itself, its data or this machine; or the
             loss is no longer finite (the message names the step).
         OSError: A file is missing, or the run's folder cannot be written.
+        Preempted: SIGTERM came; the checkpoint is written.
     """
-    if resume:
-        run_dir = open_stopped_run(config)
-    else:
-        run_dir = run_folder.open_run_folder(config.run_dir, overwrite)
-    skeleton = Skeleton.load(config.skeleton)
-    train_data, val_data = read_datasets(config, skeleton)
-    if val_data is None:
-        logger.warning("no validation data (data.val): no AP, no best.keras")
+    if config.train.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    # First of all: several workers must find each other before TensorFlow is used.
     strategy = make_strategy(config.train.strategy, config.train.num_gpus)
-    steps = steps_per_epoch(config, train_data, strategy.num_replicas_in_sync)
-    keras.utils.set_random_seed(config.seed)
-    with _dtype_policy(config.train.precision), Interrupt() as interrupt:
-        with strategy.scope():
-            make = build_model if resume else initial_model
-            model = make(config, skeleton)
-            compile_model(model, config, steps)
-            epoch = restore(model, run_dir, steps) if resume else 0
-        dataset = _train_pipeline(config, train_data, model, epoch)
-        checkpoints = Checkpoints(run_dir)
-        if resume:
-            rows = restored_log(run_dir, epoch)
-            checkpoints.go_on_from(best_row(run_dir, rows, checkpoints.monitor))
-        validation = val_data and CocoValidation(
-            val_data,
-            config.train.validate_every,
-            batch_size=min(config.train.batch_size, 16),
-            check=interrupt.check,
+    workers = Agreement(strategy)
+    folder = RunFolder(config.run_dir, resumed=True)
+    if workers.chief:
+        folder = open_run_folder(
+            config,
+            overwrite=overwrite,
+            resume=resume,
+            allowed=allowed,
+            numbered=not workers.several,
         )
-        table = CsvLog(run_dir / run_folder.LOG, COLUMNS if validation else ())
-        board = TensorBoardLog(run_dir / run_folder.TENSORBOARD, validation)
-        # In this order: stop before saving, validate before reading the figures.
-        chain = [
-            NonFiniteLoss(),
-            StopOnInterrupt(interrupt),
-            *([validation] if validation else []),
-            checkpoints,
-            LearningRate(),
-            table,
-            board,
-            *callbacks,
-        ]
-        dump_config(config, run_dir / run_folder.CONFIG)
+    try:
+        return _train(config, folder, strategy, workers, progress, callbacks)
+    finally:
+        folder.close()
+
+
+def _train(
+    config: Config,
+    folder: RunFolder,
+    strategy: tf.distribute.Strategy,
+    workers: Agreement,
+    progress: bool | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> TrainResult:
+    skeleton = Skeleton.load(config.skeleton)
+    data = read_datasets(config, skeleton)
+    if data[1] is None:
+        logger.warning("no validation data (data.val): no AP, no best.keras")
+    steps = steps_per_epoch(config, data[0], strategy.num_replicas_in_sync)
+    keras.utils.set_random_seed(config.seed)
+    with dtype_policy(config.train.precision), Interrupt() as interrupt:
+        with strategy.scope():
+            model = initial_model(config, skeleton)
+            compile_model(model, config, steps)
+            state, tensors = RunState(steps), {}
+            if folder.resumed or workers.several:
+                state, tensors = restore(model, folder.path, steps, workers)
+        if workers.chief:
+            dump_config(config, folder.path / run_folder.CONFIG)
+            write_environment(folder.path, config, state)
         logger.info(
             "training %s on %d images, %d steps per epoch, in %s",
-            config.name,
-            len(train_data.records),
-            steps,
-            run_dir,
+            *(config.name, len(data[0].records), steps, folder.path),
+        )
+        written = folder.path if workers.chief else None
+        checkpoints = Checkpoints(
+            written,
+            state,
+            WeightsCopy(model),
+            config.train.checkpoint_steps,
+            config.train.keep_checkpoints,
+        )
+        chain, batches = _chain(
+            config,
+            data,
+            model,
+            checkpoints,
+            StepCount(state, tensors),
+            interrupt,
+            workers,
         )
         try:
-            with readable_op_errors():
-                history = model.fit(
-                    dataset,
-                    initial_epoch=epoch,
+            with readable_op_errors(workers.several):
+                fit(
+                    model,
+                    state,
+                    [*chain, *callbacks],
+                    distributed(strategy, batches),
                     epochs=config.train.epochs,
-                    callbacks=chain,
+                    frozen_epochs=config.train.freeze_backbone_epochs,
                     verbose=_verbosity(progress),
-                    shuffle=False,  # the dataset has its own order
                 )
-        except KeyboardInterrupt:
-            _save_interrupted(model, checkpoints)
+        except (KeyboardInterrupt, Preempted) as stop:
+            _save_stopped(model, checkpoints, isinstance(stop, KeyboardInterrupt))
             raise
         finally:
-            table.close()
-            board.close()
+            for callback in chain:
+                if isinstance(callback, TensorBoardLog):
+                    callback.close()
+    checkpoints.save_last()
+    if workers.chief:
+        write_summary(folder.path, config, state)
+    best = folder.path / run_folder.BEST
     return TrainResult(
-        run_dir=run_dir,
-        best=checkpoints.best,
-        last=checkpoints.last,
-        history=history.history,
-        metrics={k: v for k, v in checkpoints.best_logs.items() if k in COLUMNS},
+        run_dir=folder.path,
+        best=best if state.best_logs else None,
+        last=folder.path / run_folder.LAST,
+        history=state.by_name(),
+        metrics={k: v for k, v in state.best_logs.items() if k in COLUMNS},
     )
 
 
-def build_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
-    """The model of a config, with fresh weights."""
-    return PoseEstimator(skeleton, **model_settings(config))
-
-
-def model_settings(config: Config) -> dict[str, Any]:
-    """The arguments of `PoseEstimator` that a config decides, but for the skeleton."""
-    settings = config.model.model_dump(exclude={"backbone_weights"})
-    return settings | config.loss.model_dump()
-
-
-def initial_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
-    """The model that training begins with: its body may come from a file.
-
-    Raises:
-        OSError: `model.backbone_weights` cannot be read.
-        ValueError: they are not those of this backbone.
-    """
-    model = build_model(config, skeleton)
-    if config.model.backbone_weights is not None:
-        load_backbone_weights(model, config.model.backbone_weights)
-    return model
-
-
-def compile_model(model: PoseEstimator, config: Config, steps_per_epoch: int) -> None:
-    """Compiles a model with the config's optimiser; call it in the strategy's scope."""
-    settings = config.train
-    schedule = WarmupStepDecay(
-        settings.learning_rate,
-        steps_per_epoch,
-        settings.drop_epochs,
-        settings.drop_factor,
-        settings.warmup_steps,
-    )
-    model.compile(
-        optimizer=keras.optimizers.Adam(
-            schedule, global_clipnorm=settings.gradient_clip_norm
-        ),
-        steps_per_execution=settings.steps_per_execution,
-        # XLA does not compile for virtual CPU devices.
-        jit_compile=False,
-    )
-
-
-def steps_per_epoch(config: Config, data: CocoDataset, replicas: int) -> int:
-    """Full batches in the data, after a check that they fit it and the devices."""
-    batch_size, images = config.train.batch_size, len(data.records)
-    if batch_size > images:
-        raise ValueError(
-            f"train.batch_size: expected at most the {images} training images of "
-            f"{data.path}, got {batch_size}"
+def _chain(
+    config: Config,
+    data: tuple[CocoDataset, CocoDataset | None],
+    model: PoseEstimator,
+    checkpoints: Checkpoints,
+    count: StepCount,
+    interrupt: Interrupt,
+    workers: Agreement,
+) -> tuple[list[keras.callbacks.Callback], Callable[..., tf.data.Dataset]]:
+    """The run's own callbacks, and its batches, which one of them looks at."""
+    train_data, val_data = data
+    settings, state, folder = config.train, checkpoints.state, checkpoints.folder
+    throughput = Throughput(state, settings.batch_size)
+    images = image_ids(config, train_data)
+    skip = settings.non_finite == "skip"
+    # In this order: stop before saving, validate before reading the figures.
+    chain = [
+        count,
+        NonFinite(state, settings.epochs, images, skip),
+        throughput,
+        StopOnInterrupt(interrupt, workers.largest),
+    ]
+    validation = None
+    if val_data:
+        chain.append(BeforeValidation(checkpoints, settings.validate_every))
+    if val_data and folder:
+        validation = CocoValidation(
+            val_data,
+            checkpoints.copy,
+            settings.validate_every,
+            batch_size=min(settings.batch_size, 16),
+            check=interrupt.check,
         )
-    if batch_size % replicas:
-        raise ValueError(
-            f"train.batch_size: expected a multiple of the {replicas} devices, "
-            f"got {batch_size}"
+        chain.append(validation)
+    chain += [LearningRate(), checkpoints]
+    if folder:
+        columns = COLUMNS if validation else ()
+        chain.append(CsvLog(folder / run_folder.LOG, state, columns))
+        crops = TrainingPictures(
+            checkpoints.copy.updated,
+            lambda: train_batches(config, train_data, model)(0, 0),
         )
-    if replicas > 1 and config.train.gradient_clip_norm is not None:
-        raise ValueError(
-            "train.gradient_clip_norm: expected none on several devices (Keras clips "
-            f"before it sums their gradients), got {config.train.gradient_clip_norm}"
+        board = TensorBoardLog(
+            folder / run_folder.TENSORBOARD,
+            validation,
+            histograms=settings.histograms,
+            crops=crops,
+            every=settings.validate_every,
         )
-    return images // batch_size
+        chain.append(board)
+    return chain, train_batches(config, train_data, model, throughput.batch_is_ready)
 
 
-def _train_pipeline(
-    config: Config, data: CocoDataset, model: PoseEstimator, initial_epoch: int
-) -> tf.data.Dataset:
-    return train_dataset(
-        data,
-        input_size=config.model.input_size,
-        batch_size=config.train.batch_size,
-        mean=model.mean,
-        std=model.std,
-        augment=AugmentSettings(**config.augment.model_dump()),
-        max_people=config.data.max_people,
-        min_area=config.data.min_area,
-        disc_radius=config.loss.disc_radius,
-        seed=config.seed,
-        cache=config.data.cache,
-        strict=config.data.strict,
-        initial_epoch=initial_epoch,
-        fixed_people=config.train.strategy == "tpu",
-    )
-
-
-@contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    """Sets Keras' global policy and puts the former one back."""
-    former = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(former)
-
-
-def _save_interrupted(model: PoseEstimator, checkpoints: Checkpoints) -> None:
-    if weights_are_finite(model):
-        logger.warning("interrupted; the model is in %s", checkpoints.save_last())
-    else:
-        logger.warning("interrupted; not saved: weights are NaN or infinite")
+def _save_stopped(
+    model: PoseEstimator, checkpoints: Checkpoints, with_model: bool
+) -> None:
+    state = checkpoints.state
+    where = f"epoch {state.epoch + 1}, step {state.step} of {state.steps_per_epoch}"
+    if not weights_are_finite(model):
+        logger.warning("stopped in %s; not saved: weights are NaN or infinite", where)
+        return
+    checkpoints.save()
+    if with_model:
+        checkpoints.save_last()
+    logger.warning("stopped in %s; the same command goes on from there", where)
 
 
 def _verbosity(progress: bool | None) -> int:

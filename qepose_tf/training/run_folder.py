@@ -1,11 +1,21 @@
 """The folder of a run: chosen so that no run is lost, checked before work begins."""
 
 import logging
+import os
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from qepose_tf.config import Config, load_config
+from qepose_tf.config_changes import differing_keys
 from qepose_tf.output_files import writable_folder
+
+try:
+    import fcntl
+except ImportError:  # Windows, where two runs in one folder are not told apart
+    fcntl = None
 
 logger = logging.getLogger(__name__)
 
@@ -14,32 +24,137 @@ LOG = "log.csv"
 TENSORBOARD = "tensorboard"
 BEST = "best.keras"
 LAST = "last.keras"
+CHECKPOINTS = "checkpoints"
+ENVIRONMENT = "environment.json"
+SUMMARY = "summary.json"
 
 
-def open_run_folder(wanted: Path, overwrite: bool = False) -> Path:
-    """Makes the folder of a new run and checks that it can be written.
+@dataclass
+class RunFolder:
+    """A run's folder while a process trains in it.
 
-    A folder that already holds a run (its config.yaml) is left alone: the new run goes
-    to `wanted`-2, -3, ... With `overwrite`, the earlier run's own files are removed
-    and nothing else.
+    Attributes:
+        path: of the folder.
+        resumed: it holds a run to go on with.
+    """
+
+    path: Path
+    resumed: bool
+    _lock: int | None = None
+
+    def close(self) -> None:
+        """Lets other processes have it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def open_run_folder(
+    config: Config,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    allowed: Sequence[str] = (),
+    numbered: bool = True,
+) -> RunFolder:
+    """Finds the folder to train in and keeps other processes out of it.
+
+    A run of the same config that was stopped before its end is gone on with. A folder
+    with another run is left alone: the new run goes to `run_dir`-2, -3, ...
+
+    Args:
+        config: of the run; its `run_dir` is wanted.
+        overwrite: remove an earlier run's own files, and nothing else.
+        resume: only go on with the run that is in `run_dir`, or start it there.
+        allowed: config keys that may differ from those of the run that is resumed.
+        numbered: whether another name may be taken; several workers agree on one.
 
     Raises:
+        ValueError: `resume`, and its config is another one (the message names the
+            keys); or the folder is in use.
         OSError: The folder cannot be made or written.
     """
-    folder = wanted
-    if not overwrite:
-        numbered = (wanted.with_name(f"{wanted.name}-{n}") for n in count(2))
-        while (folder / CONFIG).exists():
-            folder = next(numbered)
-        if folder != wanted:
-            logger.info("%s holds an earlier run; this one is in %s", wanted, folder)
-    writable_folder(folder)
+    wanted = config.run_dir
     if overwrite:
-        _remove_run(folder)
-    return folder
+        folder = _claimed(wanted)
+        if folder is None:
+            raise ValueError(f"{wanted}: another process trains in this folder")
+        remove_run(wanted)
+        return folder
+    others = (wanted.with_name(f"{wanted.name}-{n}") for n in count(2))
+    path = wanted
+    while True:
+        folder = _claimed(path)
+        different = _difference(path, config, allowed) if folder else None
+        if folder and different == [] and not (path / SUMMARY).exists():
+            folder.resumed = True
+        if folder and different == [] and resume:
+            folder.resumed = True
+        if folder and (different is None or folder.resumed):
+            remove_leftovers(path)
+            return folder
+        if folder:
+            folder.close()
+        if resume or not numbered:
+            raise ValueError(_refusal(path, folder, different))
+        logger.info("%s holds another run", path)
+        path = next(others)
 
 
-def _remove_run(folder: Path) -> None:
-    for name in (BEST, LAST, LOG, CONFIG):
+def _refusal(path: Path, folder: RunFolder | None, different: list[str] | None) -> str:
+    if folder is None:
+        return f"{path}: another process trains in this folder"
+    if different:
+        return (
+            f"{path / CONFIG}: expected the config of this run to resume it, "
+            f"different: {', '.join(different)}"
+        )
+    return f"{path}: holds a finished run; --overwrite replaces it"
+
+
+def _difference(path: Path, config: Config, allowed: Sequence[str]) -> list[str] | None:
+    """The keys in which the folder's run differs; None where there is no run."""
+    if not (path / CONFIG).exists():
+        return None
+    keys = differing_keys(load_config(path / CONFIG), config)
+    # A numbered folder is another one than its config asked for.
+    return [key for key in keys if key not in ("train.run_dir", *allowed)]
+
+
+def _claimed(path: Path) -> RunFolder | None:
+    """Locks the folder; None where another process has it.
+
+    The system gives the lock back when the process ends, however it ends.
+    """
+    writable_folder(path)
+    if fcntl is None:
+        return RunFolder(path, False)
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    except OSError:  # a file system without locks
+        os.close(handle)
+        return RunFolder(path, False)
+    return RunFolder(path, False, handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what a killed process was writing under temporary names."""
+    names = (CONFIG, LOG, ENVIRONMENT, SUMMARY)
+    patterns = [f".{name}.*" for name in names]
+    patterns += [f".{Path(name).stem}-*.keras" for name in (BEST, LAST)]
+    for pattern in [*patterns, f"{CHECKPOINTS}/.*"]:
+        for file in folder.glob(pattern):
+            file.unlink(missing_ok=True)
+
+
+def remove_run(folder: Path) -> None:
+    """Removes a run's own files, and nothing else."""
+    remove_leftovers(folder)
+    for name in (BEST, LAST, LOG, CONFIG, ENVIRONMENT, SUMMARY):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
+    for name in (TENSORBOARD, CHECKPOINTS):
+        shutil.rmtree(folder / name, ignore_errors=True)

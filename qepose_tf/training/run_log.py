@@ -1,8 +1,9 @@
 """What a run leaves to look at: learning rate, CSV and TensorBoard."""
 
 import csv
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import tensorflow as tf
 
 from qepose_tf.data.images import read_image
 from qepose_tf.drawing import draw_poses
-from qepose_tf.training.validation import CocoValidation
+from qepose_tf.output_files import write_file
+from qepose_tf.training.state import RunState
+from qepose_tf.training.validation import CocoValidation, is_due
 
 
 class LearningRate(keras.callbacks.Callback):
@@ -31,37 +34,42 @@ class LearningRate(keras.callbacks.Callback):
             logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
 
 
-class CsvLog(keras.callbacks.CSVLogger):
-    """One row per epoch, with columns that only some epochs fill.
+class CsvLog(keras.callbacks.Callback):
+    """The run's history as a table, one row per epoch, written as a whole.
 
-    Keras takes the columns from the first epoch's logs; validation comes later. A
-    file that is already there is continued in its own columns.
+    It stands behind the callback that closes the epoch in the run's state. A resumed
+    run has the rows that belong to its checkpoint, and no other.
 
     Args:
         path: of the CSV file.
-        columns: names that may be absent from the first epoch's logs.
+        state: of the run.
+        columns: names that only some epochs' logs have.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str] = ()):
-        super().__init__(str(path), append=True)
-        self.columns = list(columns)
+    def __init__(self, path: Path, state: RunState, columns: Sequence[str] = ()):
+        super().__init__()
+        self.path = path
+        self.state = state
+        self.columns = tuple(columns)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Opens the file."""
-        super().on_train_begin(logs)
-        with open(self.filename, encoding="utf-8", newline="") as file:
-            header = next(csv.reader(file), None)
-        if header is not None:
-            self.keys = header[1:]
+        """Writes what there is."""
+        self._write()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes the row."""
-        row = dict.fromkeys([*(self.keys or ()), *self.columns], "")
-        super().on_epoch_end(epoch, {**row, **(logs or {})})
+        """Writes the new row, too."""
+        self._write()
 
-    def close(self) -> None:
-        """Closes the file; to be called where `fit` may raise."""
-        self.on_train_end()
+    def _write(self) -> None:
+        if not self.state.history:
+            return
+        names = {name for row in self.state.history for name in row}
+        columns = ["epoch", *sorted((names | set(self.columns)) - {"epoch"})]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.state.history)
+        write_file(self.path, text.getvalue())
 
 
 class TensorBoardLog(keras.callbacks.Callback):
@@ -74,6 +82,9 @@ class TensorBoardLog(keras.callbacks.Callback):
         folder: for the event file.
         validation: whose predictions are drawn; it stands before this callback.
         num_pictures: the first images of its dataset.
+        histograms: write those of the weights, too.
+        crops: draws pictures of the training, `[H, W, 3]` uint8.
+        every: epochs from one time that crops are drawn to the next.
     """
 
     def __init__(
@@ -81,17 +92,24 @@ class TensorBoardLog(keras.callbacks.Callback):
         folder: Path,
         validation: CocoValidation | None = None,
         num_pictures: int = 6,
+        histograms: bool = False,
+        crops: Callable[[], list[np.ndarray]] | None = None,
+        every: int = 10,
     ):
         super().__init__()
         self.folder = folder
         self.validation = validation
         self.num_pictures = num_pictures
+        self.histograms = histograms
+        self.crops = crops
+        self.every = every
+        self._drawn = None
         self._writer: tf.summary.SummaryWriter | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Opens the event file."""
+        """Opens an event file."""
+        self.close()
         self._writer = tf.summary.create_file_writer(str(self.folder))
-        self._drawn = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes scalars, and pictures if there was a validation."""
@@ -103,6 +121,12 @@ class TensorBoardLog(keras.callbacks.Callback):
             if evaluation is not self._drawn:
                 self._drawn = evaluation
                 self._write_pictures(evaluation.results)
+            if self.crops and is_due(epoch, self.every, self.params["epochs"]):
+                for number, picture in enumerate(self.crops()):
+                    tf.summary.image(f"training/{number}", picture[None])
+            if self.histograms:
+                for weight in self.model.trainable_variables:
+                    tf.summary.histogram(weight.path, weight.value)
         self._writer.flush()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

@@ -23,7 +23,13 @@ def make_strategy(
     Raises:
         ValueError: The machine has fewer GPUs than asked for, or no such strategy.
     """
-    gpus = len(tf.config.list_logical_devices("GPU"))
+    # Logical devices would start TensorFlow, and several workers must find each other
+    # before it starts.
+    together = name == "multi_worker_mirrored"
+    listed = (
+        tf.config.list_physical_devices if together else tf.config.list_logical_devices
+    )
+    gpus = len(listed("GPU"))
     if num_gpus is not None and num_gpus > gpus:
         raise ValueError(
             f"train.num_gpus: expected at most the {gpus} GPUs of this machine, "

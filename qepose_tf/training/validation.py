@@ -7,9 +7,15 @@ import keras
 
 from qepose_tf.data.coco import CocoDataset
 from qepose_tf.evaluation import FIGURES, Evaluation, evaluate
+from qepose_tf.training.weights_copy import WeightsCopy
 
 CORRELATION = "val_score_oks_rank_correlation"
 COLUMNS = (*(f"val_{figure.lower()}" for figure in FIGURES), CORRELATION)
+
+
+def is_due(epoch: int, every: int, epochs: int) -> bool:
+    """Tells whether an epoch, from 0, is validated: every few, and the last one."""
+    return epoch + 1 == epochs or (epoch + 1) % every == 0
 
 
 class CocoValidation(keras.callbacks.Callback):
@@ -20,6 +26,7 @@ class CocoValidation(keras.callbacks.Callback):
 
     Args:
         coco: the validation data.
+        copy: of the model, which is evaluated.
         every: epochs from one validation to the next.
         batch_size: images that run together.
         check: called after each batch; it may raise to stop.
@@ -31,12 +38,14 @@ class CocoValidation(keras.callbacks.Callback):
     def __init__(
         self,
         coco: CocoDataset,
+        copy: WeightsCopy,
         every: int,
         batch_size: int = 8,
         check: Callable[[], None] = lambda: None,
     ):
         super().__init__()
         self.coco = coco
+        self.copy = copy
         self.every = every
         self.batch_size = batch_size
         self.check = check
@@ -44,11 +53,10 @@ class CocoValidation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Evaluates if this epoch's turn has come."""
-        ended = epoch + 1 == self.params["epochs"]
-        if not ended and (epoch + 1) % self.every:
+        if not is_due(epoch, self.every, self.params["epochs"]):
             return
         self.evaluation = evaluate(
-            self.model,
+            self.copy.updated(),
             self.coco,
             self.batch_size,
             progress=lambda done, total: self.check(),

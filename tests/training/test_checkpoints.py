@@ -2,8 +2,17 @@ import keras
 import numpy as np
 import pytest
 
-from qepose_tf.training.checkpoints import Checkpoints, copy_file, save_model
-from tests.training.tiny_model import fit, tiny_data, tiny_model
+from qepose_tf.training.checkpoints import BeforeValidation, Checkpoints, save_model
+from qepose_tf.training.state import (
+    RunState,
+    bring_back,
+    newest_checkpoint,
+    read_checkpoint,
+    snapshot,
+    write_checkpoint,
+)
+from qepose_tf.training.weights_copy import WeightsCopy
+from tests.training.tiny_model import fit_counted, state_of, tiny_data, tiny_model
 
 
 class Scores(keras.callbacks.Callback):
@@ -20,52 +29,134 @@ class Scores(keras.callbacks.Callback):
             logs["val_ap"] = self.scores[epoch]
 
 
+def run(folder, scores, steps=3, epochs=None, before=None, **settings):
+    model, data = tiny_model(), tiny_data(steps)
+    checkpoints = Checkpoints(folder, state_of(data), WeightsCopy(model), **settings)
+    chain = [BeforeValidation(checkpoints, before)] if before else []
+    fit_counted(
+        model,
+        data,
+        checkpoints.state,
+        [*chain, scores, checkpoints],
+        epochs or len(scores.scores),
+    )
+    checkpoints.save_last()
+    return checkpoints
+
+
 def weights_of(path):
     return keras.saving.load_model(path).get_weights()
 
 
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_best_is_the_highest_score_and_last_the_last_epoch(tmp_path):
     scores = Scores([0.2, None, 0.7, 0.5, None])
-    checkpoints = Checkpoints(tmp_path)
-    fit(tiny_model(), tiny_data(3), [scores, checkpoints], epochs=5)
-    assert checkpoints.best == tmp_path / "best.keras"
-    assert checkpoints.last == tmp_path / "last.keras"
-    np.testing.assert_array_equal(weights_of(checkpoints.best)[0], scores.weights[2][0])
-    np.testing.assert_array_equal(weights_of(checkpoints.last)[0], scores.weights[4][0])
-    assert checkpoints.best_logs["val_ap"] == 0.7
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "best.keras",
-        "last.keras",
-    ]
+    state = run(tmp_path, scores).state
+    best, last = (
+        weights_of(tmp_path / "best.keras"),
+        weights_of(tmp_path / "last.keras"),
+    )
+    np.testing.assert_array_equal(best[0], scores.weights[2][0])
+    np.testing.assert_array_equal(last[0], scores.weights[4][0])
+    assert state.best_logs["val_ap"] == 0.7 and state.best_logs["epoch"] == 2
+    assert names_in(tmp_path) == ["best.keras", "checkpoints", "last.keras"]
 
 
 def test_an_undefined_score_is_never_the_best(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
-    scores = Scores([float("nan"), float("nan")])
-    fit(tiny_model(), tiny_data(1), [scores, checkpoints], epochs=2)
-    assert checkpoints.best is None and checkpoints.last is not None
+    state = run(tmp_path, Scores([float("nan"), float("nan")])).state
+    assert not state.best_logs and names_in(tmp_path) == ["checkpoints", "last.keras"]
 
 
 def test_the_first_of_equal_scores_stays(tmp_path):
     scores = Scores([0.0, 0.0])
-    checkpoints = Checkpoints(tmp_path)
-    fit(tiny_model(), tiny_data(1), [scores, checkpoints], epochs=2)
-    np.testing.assert_array_equal(weights_of(checkpoints.best)[0], scores.weights[0][0])
+    run(tmp_path, scores)
+    best = weights_of(tmp_path / "best.keras")
+    np.testing.assert_array_equal(best[0], scores.weights[0][0])
 
 
-class Counted(Checkpoints):
-    count = 0
+@pytest.mark.parametrize(
+    "every, keep, before, steps",
+    [
+        (500, 9, None, [4, 8]),
+        (3, 9, None, [3, 4, 7, 8]),
+        (1, 3, None, [6, 7, 8]),
+        (500, 9, 2, [4, 8]),
+    ],
+)
+def test_the_last_few_stay(tmp_path, every, keep, before, steps):
+    run(tmp_path, Scores([None, None]), 4, before=before, every=every, keep=keep)
+    expected = [f"step-{step:09d}.safetensors" for step in steps]
+    assert names_in(tmp_path / "checkpoints") == expected
 
-    def save_last(self):
-        self.count += 1
-        return super().save_last()
+
+def test_before_a_validation_the_epoch_is_not_yet_ended(tmp_path):
+    class Killed(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise RuntimeError("killed while it validates")
+
+    model, data = tiny_model(), tiny_data(3)
+    checkpoints = Checkpoints(tmp_path, state_of(data), WeightsCopy(model))
+    chain = [BeforeValidation(checkpoints, 1), Killed(), checkpoints]
+    with pytest.raises(RuntimeError):
+        fit_counted(model, data, checkpoints.state, chain)
+    _, state = newest_checkpoint(tmp_path / "checkpoints")
+    assert (state.epoch, state.step, state.history) == (0, 3, [])
 
 
-@pytest.mark.parametrize("seconds, saved", [(0.0, 3), (1e9, 1)])
-def test_last_is_saved_when_it_is_old_and_at_the_end(tmp_path, seconds, saved):
-    checkpoints = Counted(tmp_path, seconds=seconds)
-    fit(tiny_model(), tiny_data(1), [checkpoints], epochs=3)
-    assert checkpoints.count == saved
+def test_other_workers_write_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    state = run(None, Scores([0.5]), every=1).state
+    assert state.epoch == 1 and not names_in(tmp_path)
+
+
+def test_a_checkpoint_brings_back_every_number(tmp_path):
+    model = tiny_model(keras.optimizers.Adam(0.1))
+    fit_counted(model, tiny_data(3), RunState(3), [], epochs=2)
+    tensors = snapshot(model)
+    kinds = {name.split("/")[0] for name in tensors}
+    assert kinds == {"weights", "optimizer", "metrics"}
+    state = RunState(3, 2, 0, 1.5, [{"epoch": 0, "loss": 0.1 + 0.2}], {"val_ap": 0.25})
+    path = tmp_path / "step-000000006.safetensors"
+    write_checkpoint(path, tensors, state)
+    found, again = read_checkpoint(path)
+    assert again == state
+    other = tiny_model(keras.optimizers.Adam(0.1))
+    bring_back(other, found)
+    for name, value in snapshot(other).items():
+        if not name.startswith("metrics"):
+            np.testing.assert_array_equal(value, tensors[name])
+    with pytest.raises(
+        ValueError, match="expected the variables of this model, 4 diff"
+    ):
+        bring_back(tiny_model("sgd"), found)
+
+
+def damaged(path, kind):
+    content = bytearray(path.read_bytes())
+    if kind == "truncated":
+        return content[: len(content) // 2]
+    if kind == "empty":
+        return b""
+    content[-3] ^= 1
+    return content
+
+
+@pytest.mark.parametrize("kind", ["truncated", "empty", "flipped"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, kind, caplog):
+    run(tmp_path, Scores([None] * 3))
+    files = sorted((tmp_path / "checkpoints").iterdir())
+    files[-1].write_bytes(damaged(files[-1], kind))
+    _, state = newest_checkpoint(tmp_path / "checkpoints")
+    assert state.epoch == 2
+    assert str(files[-1]) in caplog.text and "the one before it is taken" in caplog.text
+    for file in files[:-1]:
+        file.write_bytes(damaged(file, kind))
+    with pytest.raises(ValueError, match="none of its 3 checkpoints can be read"):
+        newest_checkpoint(tmp_path / "checkpoints")
+    assert newest_checkpoint(tmp_path / "none") is None
 
 
 def test_a_failed_save_keeps_the_former_file_and_leaves_nothing_else(tmp_path):
@@ -84,14 +175,4 @@ def test_a_failed_save_keeps_the_former_file_and_leaves_nothing_else(tmp_path):
     with pytest.raises(OSError, match="disk full"):
         save_model(model, path)
     assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["last.keras"]
-
-
-def test_copies_a_file_over_another(tmp_path):
-    (tmp_path / "a").write_text("new")
-    (tmp_path / "b").write_text("old")
-    copy_file(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "b").read_text() == "new"
-    with pytest.raises(FileNotFoundError):
-        copy_file(tmp_path / "missing", tmp_path / "b")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
+    assert names_in(tmp_path) == ["last.keras"]

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from qepose_tf.training.run_log import CsvLog, LearningRate, TensorBoardLog
 from qepose_tf.training.schedule import WarmupStepDecay
+from qepose_tf.training.state import RunState
 from tests.training.tiny_model import fit, tiny_data, tiny_model
 
 
@@ -33,23 +34,37 @@ def scalars(folder):
     return found
 
 
+class Closes(keras.callbacks.Callback):
+    """Stands for the checkpoints, which add an epoch to the state."""
+
+    def __init__(self, state):
+        super().__init__()
+        self.state = state
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.state.history.append({"epoch": epoch, **logs})
+
+
+def fit_logged(path, state, epochs, columns=(), others=()):
+    chain = [Sometimes(), Closes(state), CsvLog(path, state, columns), *others]
+    fit(tiny_model(), tiny_data(2), chain, epochs)
+
+
 def test_csv_has_the_columns_that_come_later(tmp_path):
     path = tmp_path / "log.csv"
-    fit(tiny_model(), tiny_data(2), [Sometimes(), CsvLog(path, ["val_ap"])], epochs=4)
+    fit_logged(path, RunState(2), 4, ["val_ap", "val_ar"])
     rows = rows_of(path)
-    assert list(rows[0]) == ["epoch", "loss", "val_ap"]
+    assert list(rows[0]) == ["epoch", "loss", "val_ap", "val_ar"]
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
     assert [row["val_ap"] for row in rows] == ["", "0.25", "", "0.75"]
 
 
-def test_csv_continues_a_file_in_its_own_columns(tmp_path):
+def test_csv_has_the_rows_of_the_state_and_no_other(tmp_path):
     path = tmp_path / "log.csv"
-    fit(tiny_model(), tiny_data(1), [Sometimes(), CsvLog(path, ["val_ap"])], epochs=2)
-    fit(tiny_model(), tiny_data(1), [LearningRate(), CsvLog(path)], epochs=1)
-    rows = rows_of(path)
-    assert list(rows[0]) == ["epoch", "loss", "val_ap"]
-    assert [row["epoch"] for row in rows] == ["0", "1", "0"]
-    assert rows[2]["val_ap"] == "" and float(rows[2]["loss"]) > 0
+    path.write_text("epoch,loss\n0,1\n1,2\n2,half a ro")
+    state = RunState(2, epoch=1, history=[{"epoch": 0, "loss": 0.1 + 0.2}])
+    CsvLog(path, state).on_train_begin()
+    assert path.read_text() == "epoch,loss\n0,0.30000000000000004\n"
 
 
 def test_csv_rows_are_there_when_a_later_epoch_fails(tmp_path):
@@ -59,11 +74,9 @@ def test_csv_rows_are_there_when_a_later_epoch_fails(tmp_path):
                 raise RuntimeError("power cut")
 
     path = tmp_path / "log.csv"
-    log = CsvLog(path)
     with pytest.raises(RuntimeError):
-        fit(tiny_model(), tiny_data(1), [log, Fails()], epochs=3)
+        fit_logged(path, RunState(2), 3, others=[Fails()])
     assert len(rows_of(path)) == 2
-    log.close()
 
 
 def test_learning_rate_is_that_of_the_epoch_s_last_step():
@@ -102,3 +115,9 @@ def test_tensorboard_keeps_what_was_written_before_an_error(tmp_path):
     board.close()
     board.close()
     assert list(scalars(tmp_path)["loss"]) == [0]
+
+
+def test_tensorboard_has_histograms_on_request(tmp_path):
+    fit(tiny_model(), tiny_data(1), [TensorBoardLog(tmp_path, histograms=True)])
+    found = scalars(tmp_path)
+    assert {name.split("/")[-1] for name in found} >= {"kernel", "bias"}

@@ -4,6 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from qepose_tf.training.fitting import StepCount
+from qepose_tf.training.state import RunState
+
 
 def tiny_model(optimizer="sgd", steps_per_execution=1):
     keras.utils.set_random_seed(0)
@@ -14,6 +17,7 @@ def tiny_model(optimizer="sgd", steps_per_execution=1):
         steps_per_execution=steps_per_execution,
         jit_compile=False,
     )
+    model.optimizer.build(model.trainable_variables)
     return model
 
 
@@ -27,3 +31,12 @@ def tiny_data(steps, broken_step=None):
 
 def fit(model, data, callbacks, epochs=1):
     return model.fit(data, epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0)
+
+
+def state_of(data):
+    return RunState(steps_per_epoch=int(data.cardinality()))
+
+
+def fit_counted(model, data, state, callbacks, epochs=1):
+    """`fit` with callbacks that look at the run's state."""
+    return fit(model, data, [StepCount(state), *callbacks], epochs)

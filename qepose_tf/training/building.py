@@ -1,0 +1,165 @@
+"""What a config decides of a run: model, optimiser, batches."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from qepose_tf.config import Config
+from qepose_tf.data.augment import AugmentSettings
+from qepose_tf.data.coco import CocoDataset
+from qepose_tf.data.epochs import EpochOrder
+from qepose_tf.data.pipeline import train_dataset
+from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.skeleton import Skeleton
+from qepose_tf.training.keras_mends import leave_out_symbolic_build
+from qepose_tf.training.optimizer import build_optimizer, make_optimizer, make_schedule
+from qepose_tf.training.step import TrainStep
+from qepose_tf.weights import load_backbone_weights
+
+
+def build_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
+    """The model of a config, with fresh weights."""
+    return PoseEstimator(skeleton, **model_settings(config))
+
+
+def model_settings(config: Config) -> dict[str, Any]:
+    """The arguments of `PoseEstimator` that a config decides, but for the skeleton."""
+    settings = config.model.model_dump(exclude={"backbone_weights"})
+    return settings | config.loss.model_dump()
+
+
+def initial_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
+    """The model that training begins with: its body may come from a file.
+
+    Raises:
+        OSError: `model.backbone_weights` cannot be read.
+        ValueError: they are not those of this backbone.
+    """
+    model = build_model(config, skeleton)
+    if config.model.backbone_weights is not None:
+        load_backbone_weights(model, config.model.backbone_weights)
+    return model
+
+
+def compile_model(model: PoseEstimator, config: Config, steps_per_epoch: int) -> None:
+    """Compiles a model with the config's optimiser; call it in the strategy's scope."""
+    settings = config.train
+    schedule = make_schedule(
+        name=settings.schedule,
+        learning_rate=settings.learning_rate,
+        steps_per_epoch=steps_per_epoch,
+        epochs=settings.epochs,
+        drop_epochs=settings.drop_epochs,
+        drop_factor=settings.drop_factor,
+        warmup_steps=settings.warmup_steps,
+    )
+    optimizer = make_optimizer(
+        name=settings.optimizer,
+        schedule=schedule,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.gradient_clip_norm,
+        ema_momentum=settings.ema_momentum,
+        # In float16 Keras scales the loss anyway.
+        skip_non_finite=settings.non_finite == "skip"
+        and settings.precision != "mixed_float16",
+    )
+    model.compile(
+        optimizer=optimizer,
+        steps_per_execution=settings.steps_per_execution,
+        # XLA does not compile for virtual CPU devices.
+        jit_compile=False,
+    )
+    build_optimizer(model, model.body, settings.backbone_rate_factor)
+    leave_out_symbolic_build(model)
+    model.train_step = TrainStep(model, settings.accumulate)
+
+
+def steps_per_epoch(config: Config, data: CocoDataset, replicas: int) -> int:
+    """Full batches in the data, after a check that they fit it and the devices."""
+    batch_size, images = config.train.batch_size, len(data.records)
+    if batch_size > images:
+        raise ValueError(
+            f"train.batch_size: expected at most the {images} training images of "
+            f"{data.path}, got {batch_size}"
+        )
+    if batch_size % replicas:
+        raise ValueError(
+            f"train.batch_size: expected a multiple of the {replicas} devices, "
+            f"got {batch_size}"
+        )
+    if batch_size // replicas % config.train.accumulate:
+        raise ValueError(
+            f"train.accumulate: expected a divisor of the {batch_size // replicas} "
+            f"images of a device, got {config.train.accumulate}"
+        )
+    return images // batch_size
+
+
+def train_batches(
+    config: Config,
+    data: CocoDataset,
+    model: PoseEstimator,
+    on_batch: Callable[[int], None] | None = None,
+) -> Callable[..., tf.data.Dataset]:
+    """Makes the endless batches from an epoch and a step of it.
+
+    Args:
+        config: of the run.
+        data: to train on.
+        model: whose normalisation is used.
+        on_batch: called with each batch's number when it is ready.
+
+    Returns:
+        A function of `(epoch, step, shard, pieces)`, see `train_dataset`.
+    """
+
+    def batches(
+        epoch: int, step: int, shard: tuple[int, int] = (0, 1), pieces: int = 1
+    ) -> tf.data.Dataset:
+        return train_dataset(
+            data,
+            input_size=config.model.input_size,
+            batch_size=config.train.batch_size,
+            mean=model.mean,
+            std=model.std,
+            augment=AugmentSettings(**config.augment.model_dump()),
+            max_people=config.data.max_people,
+            min_area=config.data.min_area,
+            disc_radius=config.loss.disc_radius,
+            seed=config.seed,
+            cache=config.data.cache,
+            strict=config.data.strict,
+            initial_epoch=epoch,
+            initial_step=step,
+            shard=shard,
+            pieces=pieces,
+            on_batch=on_batch,
+            fixed_people=config.train.strategy == "tpu",
+        )
+
+    return batches
+
+
+def image_ids(config: Config, data: CocoDataset) -> Callable[[int, int], list[int]]:
+    """The ids of the images of a step, by (epoch, step) from 0."""
+    order = EpochOrder(len(data.records), config.seed)
+
+    def of_step(epoch: int, step: int) -> list[int]:
+        rows = order.batch(epoch, step, config.train.batch_size)
+        return [data.records[row].image_id for row in rows]
+
+    return of_step
+
+
+@contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Sets Keras' global policy and puts the former one back."""
+    former = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(former)

@@ -1,0 +1,136 @@
+"""The optimiser: Adam or AdamW with a rate of its own for the body."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from qepose_tf.training.schedule import WarmupStepDecay
+
+
+class _PoseOptimizer:
+    """What both optimisers have beside Keras' own.
+
+    Gradients must be summed over replicas before they come here (`TrainStep` does it):
+    Keras clips, and looks for numbers that are not finite, before it would sum them.
+    """
+
+    body_factor = 1.0
+    _body: frozenset = frozenset()
+
+    def slow_down(self, variables: Sequence[keras.Variable], factor: float) -> None:
+        """Multiplies the rate of some variables; call it before the first step."""
+        self.body_factor = factor
+        self._body = frozenset(self._var_key(variable) for variable in variables)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Keras' update, at this variable's rate."""
+        if self._var_key(variable) in self._body:
+            learning_rate = learning_rate * self.body_factor
+        super().update_step(gradient, variable, learning_rate)
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """Leaves the weights alone: averages are put in place where models are saved.
+
+        `fit` calls it at its end, which need not be the end of the run.
+        """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        return grads_and_vars
+
+
+@keras.saving.register_keras_serializable("qepose_tf")
+class PoseAdam(_PoseOptimizer, keras.optimizers.Adam):
+    """`keras.optimizers.Adam` for `TrainStep`."""
+
+
+@keras.saving.register_keras_serializable("qepose_tf")
+class PoseAdamW(_PoseOptimizer, keras.optimizers.AdamW):
+    """`keras.optimizers.AdamW` for `TrainStep`; biases and norms do not decay."""
+
+
+def make_optimizer(
+    *,
+    name: str,
+    schedule: keras.optimizers.schedules.LearningRateSchedule,
+    weight_decay: float,
+    clip_norm: float | None,
+    ema_momentum: float | None,
+    skip_non_finite: bool,
+) -> keras.optimizers.Optimizer:
+    """Makes the optimiser of a run; call it in the strategy's scope.
+
+    Args:
+        name: "adam" or "adamw".
+        schedule: of the learning rate.
+        weight_decay: of adamw.
+        clip_norm: largest norm of all gradients together; None does not clip.
+        ema_momentum: of the weights' moving average; None keeps none.
+        skip_non_finite: leave out steps whose gradients are not finite.
+    """
+    settings: dict[str, Any] = {"global_clipnorm": clip_norm}
+    if ema_momentum is not None:
+        settings |= {"use_ema": True, "ema_momentum": ema_momentum}
+    if name == "adamw":
+        optimizer = PoseAdamW(schedule, weight_decay=weight_decay, **settings)
+    else:
+        optimizer = PoseAdam(schedule, **settings)
+    if not skip_non_finite:
+        return optimizer
+    # Keras' loss scaling leaves such steps out. Factors of two change no digit.
+    return keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=1.0)
+
+
+def build_optimizer(model: keras.Model, body: keras.Model, body_factor: float) -> None:
+    """Makes the optimiser's variables, for every weight that will ever be trained.
+
+    Args:
+        model: compiled, with all layers trainable.
+        body: the part that may come from a file, and may be frozen for some epochs.
+        body_factor: of the body's learning rate.
+    """
+    inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    variables = model.trainable_variables
+    if inner.weight_decay:
+        flat = [v for v in variables if len(v.shape) <= 1]
+        inner.exclude_from_weight_decay(var_list=flat)
+    if body_factor != 1.0:
+        inner.slow_down(body.trainable_variables, body_factor)
+    model.optimizer.build(variables)
+
+
+def make_schedule(
+    *,
+    name: str,
+    learning_rate: float,
+    steps_per_epoch: int,
+    epochs: int,
+    drop_epochs: Sequence[int],
+    drop_factor: float,
+    warmup_steps: int,
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """The rate of every step.
+
+    Args:
+        name: "step" falls by `drop_factor` after each of `drop_epochs`; "cosine" falls
+            to 0 at the end of the run.
+        learning_rate: between warm-up and fall.
+        steps_per_epoch: optimiser steps.
+        epochs: of the run.
+        drop_epochs: for "step".
+        drop_factor: for "step".
+        warmup_steps: linear rise from 0.
+    """
+    if name == "step":
+        return WarmupStepDecay(
+            learning_rate, steps_per_epoch, drop_epochs, drop_factor, warmup_steps
+        )
+    steps = max(epochs * steps_per_epoch - warmup_steps, 1)
+    if not warmup_steps:
+        return keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    return keras.optimizers.schedules.CosineDecay(
+        learning_rate / warmup_steps,
+        steps,
+        warmup_target=learning_rate,
+        warmup_steps=warmup_steps,
+    )

@@ -1,0 +1,104 @@
+"""One training step: gradients of the whole batch, summed before they are used."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.ops.geometry import STRIDE
+from qepose_tf.training.keras_mends import with_an_axis
+
+Batch = tuple[tf.Tensor, dict[str, tf.Tensor]]
+SKIPPED = "skipped_steps"
+NORM = "gradient_norm"
+
+
+class TrainStep:
+    """Takes the place of Keras' `train_step`.
+
+    Keras' own clips the gradients of each replica before it sums them, and accumulates
+    under one replica alone. Here the batch of a replica may run in parts, one after
+    another in less memory; the loss is that of the whole batch, because what its sums
+    are divided by is counted before. Only batch statistics are those of a part.
+
+    Adds the logs `gradient_norm` (of all gradients, before clipping) and, where steps
+    may be left out, `skipped_steps`.
+
+    Args:
+        model: compiled with an optimiser of `make_optimizer`.
+        parts: into which a replica's batch is cut.
+    """
+
+    def __init__(self, model: PoseEstimator, parts: int = 1):
+        self.model = model
+        self.parts = parts
+        self.skips = hasattr(model.optimizer, "inner_optimizer")
+        model.gradient_norm_tracker = keras.metrics.Mean(name=NORM)
+        if self.skips:
+            model.skipped_tracker = keras.metrics.Sum(name=SKIPPED)
+
+    def __call__(self, data: Batch) -> dict[str, Any]:
+        """Trains on a replica's part of a batch and returns the logs."""
+        model = self.model
+        # What a forward pass moves, to be put back with a step that is left out.
+        moved = model.non_trainable_weights if self.skips else []
+        before = [tf.identity(variable.value) for variable in moved]
+        weights = model.trainable_weights
+        gradients, loss = self._gradients(data, weights)
+        context = tf.distribute.get_replica_context()
+        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        scale = model.optimizer.scale_loss(tf.constant(1.0))
+        norm = tf.linalg.global_norm(gradients) / scale
+        model.optimizer.apply(gradients, weights)
+        model._loss_tracker.update_state(loss * context.num_replicas_in_sync)
+        if not self.skips:
+            model.gradient_norm_tracker.update_state(norm)
+            return with_an_axis(model.get_metrics_result())
+        finite = tf.math.is_finite(norm)
+        for variable, value in zip(moved, before, strict=True):
+            variable.assign(tf.where(finite, variable.value, value))
+        model.gradient_norm_tracker.update_state(
+            tf.where(finite, norm, 0.0), sample_weight=tf.cast(finite, tf.float32)
+        )
+        share = 1.0 / context.num_replicas_in_sync
+        model.skipped_tracker.update_state(tf.where(finite, 0.0, share))
+        return with_an_axis(model.get_metrics_result())
+
+    def _gradients(self, data: Batch, weights: list) -> tuple[list, tf.Tensor]:
+        """The gradients and the loss of a replica's share."""
+        total, loss = None, tf.constant(0.0)
+        for images, facts in self._cut(data):
+            with tf.GradientTape() as tape:
+                outputs = self.model(images, training=True)
+                part = self.model.compute_loss(x=images, y=facts, y_pred=outputs)
+                scaled = self.model.optimizer.scale_loss(part)
+            found = tape.gradient(scaled, weights)
+            # A weight that a loss does not reach has none.
+            found = [
+                tf.zeros_like(weight) if gradient is None else gradient
+                for gradient, weight in zip(found, weights, strict=True)
+            ]
+            loss += part
+            total = found if total is None else list(map(tf.add, total, found))
+        return total, loss
+
+    def _cut(self, data: Batch) -> list[Batch]:
+        images, facts = data
+        if self.parts == 1:
+            return [data]
+        map_hw = ops.shape(images)[1] // STRIDE, ops.shape(images)[2] // STRIDE
+        omega = self.model.cir_target.locate(facts["keypoints"], facts["area"], map_hw)
+        cells = ops.shape(images)[0] * map_hw[0] * map_hw[1]
+        divisors = self.model.loss_divisors(omega, cells)
+        divisors["shares"] = divisors["shares"] * self.parts
+        pieces = tf.split(images, self.parts)
+        rows = {name: tf.split(fact, self.parts) for name, fact in facts.items()}
+        return [
+            (
+                piece,
+                {name: row[i] for name, row in rows.items()} | {"divisors": divisors},
+            )
+            for i, piece in enumerate(pieces)
+        ]

@@ -1,0 +1,87 @@
+"""Several machines that train together: who writes, and what all must agree on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+
+def several(strategy: tf.distribute.Strategy) -> bool:
+    """Tells whether other processes train with this one."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return False
+    cluster = strategy.cluster_resolver.cluster_spec().as_dict()
+    return sum(map(len, cluster.values())) > 1
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Tells whether this process writes the run's files."""
+    if not several(strategy):
+        return True
+    resolver = strategy.cluster_resolver
+    has_chief = "chief" in resolver.cluster_spec().as_dict()
+    return resolver.task_type == "chief" or (
+        not has_chief and resolver.task_type == "worker" and resolver.task_id == 0
+    )
+
+
+class Agreement:
+    """Numbers that all workers get to know at the same moment.
+
+    Every worker must ask at the same step, for each waits for the others.
+
+    Args:
+        strategy: of the run.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy):
+        self.several = several(strategy)
+        self.chief = is_chief(strategy)
+        self._strategy = strategy
+
+    def largest(self, number: int) -> int:
+        """The largest of all workers' numbers, 0 or more each."""
+        if not self.several:
+            return number
+        return int(self._largest(tf.constant(number, tf.float64)))
+
+    def of_chief(self, number: int) -> int:
+        """The chief's number, 0 or more; those of others do not matter."""
+        return self.largest(number if self.chief else 0)
+
+    @tf.function(autograph=False)
+    def _largest(self, number: tf.Tensor) -> tf.Tensor:
+        def gathered() -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            return tf.reduce_max(context.all_gather(number[None], axis=0))
+
+        found = self._strategy.run(gathered)
+        return self._strategy.experimental_local_results(found)[0]
+
+
+def distributed(
+    strategy: tf.distribute.Strategy, batches: Callable[..., tf.data.Dataset]
+) -> Callable[[int, int], Any]:
+    """Batches of which each worker reads its own part alone.
+
+    On one worker Keras itself cuts each batch into the replicas' parts.
+
+    Args:
+        strategy: of the run.
+        batches: a function of `(epoch, step, shard, pieces)`, see `train_dataset`.
+
+    Returns:
+        A function of `(epoch, step)`.
+    """
+    if not several(strategy):
+        return batches
+
+    def of_worker(epoch: int, step: int) -> tf.distribute.DistributedDataset:
+        def part(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            shard = context.input_pipeline_id, context.num_input_pipelines
+            pieces = context.num_replicas_in_sync // context.num_input_pipelines
+            return batches(epoch, step, shard, pieces)
+
+        return strategy.distribute_datasets_from_function(part)
+
+    return of_worker

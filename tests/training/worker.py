@@ -1,0 +1,45 @@
+"""One process of a run: `python -m tests.training.worker CONFIG`, TF_CONFIG as it is.
+
+Prints the losses of its steps as JSON. A mirrored run gets two CPU devices.
+"""
+
+import json
+import logging
+import sys
+
+import keras
+import tensorflow as tf
+
+from qepose_tf.config import load_config
+from qepose_tf.terminal import guarded
+
+
+class StepLosses(keras.callbacks.Callback):
+    """The running means after each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.logs = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.logs.append({name: float(value) for name, value in logs.items()})
+
+
+def main(path):
+    logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("qepose_tf").setLevel(logging.INFO)
+    config = load_config(path)
+    if config.train.strategy == "mirrored":
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * 2,
+        )
+    from qepose_tf.training.run import train
+
+    steps = StepLosses()
+    result = train(config, progress=False, callbacks=[steps])
+    print(json.dumps({"steps": steps.logs, "history": result.history}))
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: main(sys.argv[1])))
