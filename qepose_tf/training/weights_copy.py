@@ -33,8 +33,10 @@ class WeightsCopy:
         """The moving averages by the path of the weight; empty where there are none."""
         optimizer = self._model.optimizer
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        if not getattr(optimizer, "use_ema", False):
+            return {}
         # Before the first step the averages are zeros.
-        if not getattr(optimizer, "use_ema", False) or not int(optimizer.iterations):
+        if not keras.ops.convert_to_numpy(optimizer.iterations):
             return {}
         # Keras names no public way to the averages.
         variables = optimizer._trainable_variables

@@ -1,7 +1,11 @@
 """Prints the losses of five training steps; a process of its own per strategy.
 
 Logical devices are made before TensorFlow starts, and two MirroredStrategy objects in
-one process crash. Usage: python -m tests.training.mirrored_losses one_device|mirrored
+one process crash. Usage:
+
+    python -m tests.training.mirrored_losses one_device|mirrored [key=value ...]
+
+With config keys the model trains as `qepose train` does, by `TrainStep`.
 """
 
 import json
@@ -10,10 +14,14 @@ import sys
 import keras
 import numpy as np
 import tensorflow as tf
+import yaml
 
+from qepose_tf.config import Config
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import COCO
+from qepose_tf.training.building import compile_model
 from qepose_tf.training.strategy import make_strategy
+from qepose_tf.training.weights_copy import WeightsCopy
 
 SIDE, BATCH, STEPS = 64, 4, 5
 
@@ -51,7 +59,7 @@ def batches():
     return dataset.batch(BATCH, drop_remainder=True)
 
 
-def main(name):
+def main(name, *keys):
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * 2,
@@ -62,11 +70,25 @@ def main(name):
         model = PoseEstimator(
             COCO, backbone="tiny", input_size=SIDE, synchronized_batch_norm=True
         )
+        if keys:
+            train = {"warmup_steps": 0, **dict(map(_key_and_value, keys))}
+            config = Config.model_validate({"name": "x", "train": train})
+            compile_model(model, config, STEPS)
+            return _report(strategy, model)
         # Not Adam: it divides by the gradient, so it would hide a wrong scale, and it
         # makes steps out of rounding where a gradient is all but 0. Rounding alone
         # (the batch in another order) moves some gradients here by 5 % of a layer's
         # largest.
         model.compile(optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
+    return _report(strategy, model)
+
+
+def _key_and_value(word):
+    key, _, value = word.partition("=")
+    return key, yaml.safe_load(value)
+
+
+def _report(strategy, model):
     steps = StepLosses()
     history = model.fit(batches(), callbacks=[steps], shuffle=False, verbose=0).history
     print(
@@ -74,6 +96,9 @@ def main(name):
             {
                 "replicas": strategy.num_replicas_in_sync,
                 "epoch": {name: values[0] for name, values in history.items()},
+                "weights": [
+                    float(np.abs(w).sum()) for w in WeightsCopy(model).updated().weights
+                ],
                 **steps.losses,
             }
         )
@@ -81,4 +106,4 @@ def main(name):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

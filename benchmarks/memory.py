@@ -1,0 +1,114 @@
+"""Does a long run grow? Resident memory of an epoch, and its slope.
+
+    python benchmarks/memory.py [--images 5000] [--people 60] [--json FILE]
+
+Trains the tiny model on drawn scenes, all of them with as many people as are said,
+and asks the system for the process's memory at every fiftieth step. The slope is the
+least-squares line through what comes after the first fifth of the epoch.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from qepose_tf.benchmark.report import Report
+from qepose_tf.config import Config
+from qepose_tf.training.run import train
+
+BATCH, SIDE, EVERY = 8, 64, 50
+MIB = 2**20
+LIMIT = 2.0  # MiB for 1,000 images: 0.2 GiB for an epoch of COCO
+
+
+class Memory(keras.callbacks.Callback):
+    """The resident memory of this process, in MiB, by steps done."""
+
+    def __init__(self):
+        super().__init__()
+        self.points: list[tuple[int, float]] = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Asks now and then."""
+        if batch % EVERY == 0:
+            self.points.append((batch + 1, resident()))
+
+
+def resident() -> float:
+    """Memory of this process that is in use now, MiB."""
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * 4096 / MIB
+
+
+def slope(points: list[tuple[int, float]], batch_size: int) -> float:
+    """MiB for 1,000 images, after the first fifth."""
+    steps, sizes = np.array(points[len(points) // 5 :]).T
+    return 1000 * float(np.polyfit(steps * batch_size, sizes, 1)[0])
+
+
+def config_of(folder: Path, images: int, people: int) -> Config:
+    """A run of one epoch."""
+    scenes = {
+        "train_scenes": images,
+        "val_scenes": 1,
+        "image_size": 80,
+        "min_people": people,
+        "max_people": people,
+        "min_height": 0.1 if people > 8 else 0.35,
+        "folder": folder,
+    }
+    return Config.model_validate(
+        {
+            "name": "memory",
+            "model": {"backbone": "tiny", "input_size": SIDE},
+            "data": {"min_area": 0.0, "max_people": people, "synthetic": scenes},
+            "train": {
+                "epochs": 1,
+                "batch_size": BATCH,
+                "validate_every": 1,
+                "run_dir": folder / "run",
+                "strategy": "one_device",
+                "num_gpus": 0,
+            },
+        }
+    )
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--people", type=int, nargs="+", default=[2, 60])
+    parser.add_argument("--json", type=Path, help="writes the figures there")
+    options = parser.parse_args()
+    if not Path("/proc/self/statm").exists():
+        sys.exit("memory.py: expected /proc, which only Linux has")
+    report = Report(facts={"batch size": BATCH, "side, px": SIDE})
+    for people in options.people:
+        memory = Memory()
+        with tempfile.TemporaryDirectory() as folder:
+            config = config_of(Path(folder), options.images, people)
+            train(config, progress=False, callbacks=[memory])
+        sizes = [size for _, size in memory.points]
+        grown = slope(memory.points, BATCH)
+        report.add(
+            **{
+                "people in an image": people,
+                "images": options.images,
+                "MiB at first": sizes[0],
+                "after a fifth": sizes[len(sizes) // 5],
+                "at the end": sizes[-1],
+                "MiB for 1,000 images": grown,
+            }
+        )
+        report.aim(f"{people} people: MiB for 1,000 images", grown, LIMIT)
+    print(report.markdown())
+    if options.json:
+        report.write(options.json)
+
+
+if __name__ == "__main__":
+    main()
