@@ -26,7 +26,7 @@ BEST = "best.keras"
 LAST = "last.keras"
 CHECKPOINTS = "checkpoints"
 ENVIRONMENT = "environment.json"
-SUMMARY = "summary.json"
+SUMMARY = "run.json"
 
 
 @dataclass

@@ -68,7 +68,7 @@ def _version(package: str) -> str | None:
 
 
 def write_summary(folder: Path, config: Config, state: RunState) -> None:
-    """Writes `summary.json`, which also says that the run is finished."""
+    """Writes `run.json`, which also says that the run is finished."""
     report = _report(config, state) | {"finished": True}
     write_file(folder / SUMMARY, json.dumps(report, indent=2) + "\n")
 

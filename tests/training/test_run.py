@@ -93,7 +93,7 @@ def test_the_run_folder_holds_what_a_run_leaves(finished):
         "environment.json",
         "last.keras",
         "log.csv",
-        "summary.json",
+        "run.json",
         "tensorboard",
     ]
     assert finished.model == finished.best == finished.run_dir / "best.keras"
@@ -216,7 +216,7 @@ def test_the_same_command_ends_the_run_as_if_it_had_not_been_stopped(resumed, fi
 
 
 def test_a_finished_run_says_so(resumed):
-    summary = json.loads((resumed.run_dir / "summary.json").read_text())
+    summary = json.loads((resumed.run_dir / "run.json").read_text())
     assert summary["finished"] and summary["epochs"] == "3 of 3"
     assert summary["steps"] == 6 and summary["seconds"] > 0
     starts = json.loads((resumed.run_dir / "environment.json").read_text())

@@ -23,7 +23,7 @@ def put_run(folder, finished=False, **settings):
     folder.mkdir(parents=True)
     dump_config(config_of(folder, **settings), folder / "config.yaml")
     if finished:
-        (folder / "summary.json").touch()
+        (folder / "run.json").touch()
 
 
 def test_makes_the_folder_and_its_parents(tmp_path):
@@ -120,7 +120,7 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path):
 
 
 def test_overwrite_removes_the_run_and_nothing_else(tmp_path):
-    names = ("log.csv", "best.keras", "last.keras", "summary.json", "environment.json")
+    names = ("log.csv", "best.keras", "last.keras", "run.json", "environment.json")
     for name in ("config.yaml", *names, "mine.txt"):
         (tmp_path / name).touch()
     for name in ("tensorboard", "checkpoints"):
