@@ -14,6 +14,7 @@ import pydantic
 import yaml
 from pydantic import Field
 
+from qepose_tf.locations import Url, location
 from qepose_tf.output_files import write_file
 
 # Strict: `epochs: true` or `epochs: "3"` is a mistake, not a number.
@@ -24,6 +25,19 @@ Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
 Flag = Annotated[bool, Field(strict=True)]
+
+
+def _place(value: Any) -> Path | Url:
+    if not isinstance(value, str | Path | Url):
+        raise ValueError("expected a path or a URL")
+    return location(value)
+
+
+Place = Annotated[
+    Path | Url,
+    pydantic.PlainValidator(_place),
+    pydantic.PlainSerializer(str, return_type=str),
+]
 
 
 class _Section(pydantic.BaseModel):
@@ -69,12 +83,24 @@ class LossConfig(_Section):
 
 
 class DatasetConfig(_Section):
-    """One COCO-format dataset; both paths are relative to `data.root`."""
+    """One dataset, a COCO file and its images or what `qepose prepare` made of them.
 
-    annotations: Path
-    images: Path
+    Paths are relative to `data.root`; each may be a URL that TensorFlow reads.
+    """
+
+    annotations: Place | None = None
+    images: Place | None = None
+    tfrecords: Place | None = None
     limit: Count | None = None
     only_labelled: Flag = False  # leave out images without a labelled person
+
+    @pydantic.model_validator(mode="after")
+    def _check_source(self) -> "DatasetConfig":
+        places = ("annotations", "images", "tfrecords")
+        named = [name for name in places if getattr(self, name) is not None]
+        if named not in (["annotations", "images"], ["tfrecords"]):
+            raise ValueError("expected either annotations and images, or tfrecords")
+        return self
 
 
 class SyntheticConfig(_Section):
@@ -99,7 +125,7 @@ class SyntheticConfig(_Section):
 class DataConfig(_Section):
     """Where images and labels come from: COCO files or synthetic scenes."""
 
-    root: Path = Path(".")
+    root: Place = Path(".")
     train: DatasetConfig | None = None
     val: DatasetConfig | None = None
     synthetic: SyntheticConfig | None = None
