@@ -133,6 +133,9 @@ def _os_errors(url: Url) -> Iterator[Any]:
     except tf.errors.NotFoundError:
         reason = os.strerror(errno.ENOENT)
         raise FileNotFoundError(errno.ENOENT, reason, str(url)) from None
+    except tf.errors.UnimplementedError:
+        reason = "TensorFlow has no such file system here"
+        raise OSError(errno.ENOSYS, reason, str(url)) from None
     except tf.errors.OpError as error:
         reason = str(error.message).splitlines()[0]
         raise OSError(errno.EIO, reason, str(url)) from None

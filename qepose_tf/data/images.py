@@ -26,7 +26,8 @@ _SIXTEEN_BIT = 257  # 65535 / 255
 class ImageFile(Protocol):
     """Where an image is: a `Path`, a `Url`, or a place in a file of many images.
 
-    Its text names the image in messages.
+    Its text names the image in messages. What is neither of the first two also has
+    `identity()`, numbers and words that change when the image does.
     """
 
     def read_bytes(self) -> bytes:

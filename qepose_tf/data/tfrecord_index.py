@@ -1,6 +1,6 @@
 """The index of a TFRecord data set: every record's facts and place, but no image.
 
-Reading it costs a second where reading the records would cost all of the images.
+Reading it takes seconds where reading the records would take all of the images.
 """
 
 import io
