@@ -69,26 +69,6 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def publish(temporary: Path, target: Path) -> None:
-    """Gives a written file its name, so that it survives a power cut.
-
-    Args:
-        temporary: The file, on the target's file system.
-        target: Its name; a file of this name is replaced.
-
-    Raises:
-        OSError: The file cannot be renamed or written to the disk.
-    """
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def write_between_marks(document: str | Path, name: str, text: str) -> None:
     """Replaces what a document has between its marks; all else stays as it is.
 

@@ -3,13 +3,13 @@
 import contextlib
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from qepose_tf.data.tfrecord_manifest import ANNOTATIONS, FORMAT, INDEX, MANIFEST
-from qepose_tf.output_files import publish
 
 _WORK = ".preparing"
 _REQUEST = "request.json"
@@ -90,21 +90,29 @@ class UnfinishedFolder:
                 leftover.unlink()
             yield
 
-    def clear(self) -> None:
-        """Removes what was prepared here, the manifest first."""
-        shards = sorted(self.path.glob("images-*-of-*.tfrecord"))
-        ours = [self.path / name for name in (MANIFEST, INDEX, ANNOTATIONS)]
-        for path in (*ours, *shards, *self._work.glob("*.json")):
-            path.unlink(missing_ok=True)
+    def begin(self, asked: dict[str, Any], annotations: bytes, overwrite: bool) -> None:
+        """Notes what is asked for and copies the annotation file.
 
-    def begin(self, asked: dict[str, Any], annotations: bytes) -> None:
-        """Notes what is asked for and copies the annotation file."""
-        self._publish(self._work / _REQUEST, _json(asked))
+        Args:
+            asked: What every later call must ask for, too.
+            annotations: Content of the file.
+            overwrite: Remove what was prepared here, finished or not.
+        """
+        # A kill in between leaves the old data, or nothing that counts as finished.
+        if overwrite:
+            for facts in self._work.glob("images-*.json"):
+                facts.unlink()
+        self._write(self._work / _REQUEST, _json(asked))
+        if overwrite:
+            shards = sorted(self.path.glob("images-*-of-*.tfrecord"))
+            files = [self.path / name for name in (MANIFEST, INDEX, ANNOTATIONS)]
+            for path in (*files, *shards):
+                path.unlink(missing_ok=True)
         self.write(ANNOTATIONS, annotations)
 
     def write(self, name: str, content: bytes) -> None:
         """Writes a file of the folder."""
-        self._publish(self.path / name, content)
+        self._write(self.path / name, content)
 
     def temporary(self, name: str) -> Path:
         """Where a file is written before it has its name."""
@@ -121,8 +129,8 @@ class UnfinishedFolder:
     def finish_shard(self, name: str, facts: dict[str, Any]) -> None:
         """Gives a shard its name; it stands at `temporary(name)`."""
         # The facts first: a shard without them would have to be written again.
-        self._publish(self._work / f"{name}.json", _json(facts))
-        publish(self.temporary(name), self.path / name)
+        self._write(self._work / f"{name}.json", _json(facts))
+        _publish(self.temporary(name), self.path / name)
 
     def finish(self, manifest: dict[str, Any]) -> None:
         """Writes the manifest, which makes the folder a data set."""
@@ -133,10 +141,22 @@ class UnfinishedFolder:
         """Removes what only an unfinished folder needs."""
         shutil.rmtree(self._work, ignore_errors=True)
 
-    def _publish(self, path: Path, content: bytes) -> None:
+    def _write(self, path: Path, content: bytes) -> None:
         temporary = self.temporary(path.name)
         temporary.write_bytes(content)
-        publish(temporary, path)
+        _publish(temporary, path)
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    """Gives a written file its name, so that it survives a power cut."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _json(content: dict[str, Any]) -> bytes:

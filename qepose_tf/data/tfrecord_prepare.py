@@ -127,9 +127,7 @@ def prepare(
             return Prepared(begun, num_shards)
     source = _source(path, content, location(images_dir), skeleton, asked)
     with folder.claimed():
-        if overwrite:
-            folder.clear()
-        folder.begin(asked, content)
+        folder.begin(asked, content, overwrite)
         shards, reused = _write_shards(folder, source, num_shards, workers, progress)
         manifest = asked | _finished(folder, source, shards)
         folder.finish(manifest)

@@ -154,6 +154,22 @@ def test_other_arguments_and_annotations_are_refused(folder):
     assert len(read_tfrecords(folder / "records", SKELETON).records) == 7
 
 
+def test_overwriting_that_is_killed_can_be_repeated(folder):
+    (folder / "images/6.png").rename(folder / "kept")
+    (folder / "images/6.png").mkdir()
+    with pytest.raises(OSError, match="6.png: cannot read the image"):
+        prepared(folder)
+    (folder / "images/6.png").rmdir()
+    (folder / "kept").rename(folder / "images/6.png")
+    unfinished = UnfinishedFolder(folder / "records")
+    asked = unfinished.begun() | {"limit": 6}
+    with unfinished.claimed():
+        unfinished.begin(asked, (folder / "people.json").read_bytes(), True)
+    assert not list((folder / "records").glob("*.tfrecord"))
+    again = prepared(folder, limit=6)
+    assert (again.reused, again.manifest["counts"]["images"]) == (0, 6)
+
+
 def test_a_folder_of_something_else_is_left_alone(folder):
     for overwrite in (False, True):
         with pytest.raises(ValueError, match="expected a new folder .*found images"):
