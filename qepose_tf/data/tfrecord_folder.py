@@ -3,13 +3,13 @@
 import contextlib
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from qepose_tf.data.tfrecord_manifest import ANNOTATIONS, FORMAT, INDEX, MANIFEST
+from qepose_tf.output_files import publish
 
 _WORK = ".preparing"
 _REQUEST = "request.json"
@@ -130,7 +130,7 @@ class UnfinishedFolder:
         """Gives a shard its name; it stands at `temporary(name)`."""
         # The facts first: a shard without them would have to be written again.
         self._write(self._work / f"{name}.json", _json(facts))
-        _publish(self.temporary(name), self.path / name)
+        publish(self.temporary(name), self.path / name)
 
     def finish(self, manifest: dict[str, Any]) -> None:
         """Writes the manifest, which makes the folder a data set."""
@@ -144,19 +144,7 @@ class UnfinishedFolder:
     def _write(self, path: Path, content: bytes) -> None:
         temporary = self.temporary(path.name)
         temporary.write_bytes(content)
-        _publish(temporary, path)
-
-
-def _publish(temporary: Path, target: Path) -> None:
-    """Gives a written file its name, so that it survives a power cut."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        publish(temporary, path)
 
 
 def _json(content: dict[str, Any]) -> bytes:
