@@ -1,7 +1,6 @@
 """pycocotools' evaluator of keypoints, set up for a skeleton and a choice of images."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,14 @@ from qepose_tf.data.ground_truth import (
     keypoint_category,
     load_annotations,
 )
+from qepose_tf.locations import Location
 
 MAX_DETECTIONS = 20
 MAX_AREA = 1e10  # pycocotools' upper bound of every area range
 
 
 def coco_evaluator(
-    annotations: str | Path | dict[str, Any],
+    annotations: Location | dict[str, Any],
     results: Sequence[dict[str, Any]],
     sigmas: Sequence[float],
     *,

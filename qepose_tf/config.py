@@ -14,7 +14,9 @@ import pydantic
 import yaml
 from pydantic import Field
 
+from qepose_tf.locations import Url, location
 from qepose_tf.output_files import write_file
+from qepose_tf.yaml_values import parse_yaml
 
 # Strict: `epochs: true` or `epochs: "3"` is a mistake, not a number.
 Int = Annotated[int, Field(strict=True)]
@@ -24,6 +26,19 @@ Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
 Flag = Annotated[bool, Field(strict=True)]
+
+
+def _place(value: Any) -> Path | Url:
+    if not isinstance(value, str | Path | Url):
+        raise ValueError("expected a path or a URL")
+    return location(value)
+
+
+Place = Annotated[
+    Path | Url,
+    pydantic.PlainValidator(_place),
+    pydantic.PlainSerializer(str, return_type=str),
+]
 
 
 class _Section(pydantic.BaseModel):
@@ -69,12 +84,24 @@ class LossConfig(_Section):
 
 
 class DatasetConfig(_Section):
-    """One COCO-format dataset; both paths are relative to `data.root`."""
+    """One dataset, a COCO file and its images or what `qepose prepare` made of them.
 
-    annotations: Path
-    images: Path
+    Paths are relative to `data.root`; each may be a URL that TensorFlow reads.
+    """
+
+    annotations: Place | None = None
+    images: Place | None = None
+    tfrecords: Place | None = None
     limit: Count | None = None
     only_labelled: Flag = False  # leave out images without a labelled person
+
+    @pydantic.model_validator(mode="after")
+    def _check_source(self) -> "DatasetConfig":
+        places = ("annotations", "images", "tfrecords")
+        named = [name for name in places if getattr(self, name) is not None]
+        if named not in (["annotations", "images"], ["tfrecords"]):
+            raise ValueError("expected either annotations and images, or tfrecords")
+        return self
 
 
 class SyntheticConfig(_Section):
@@ -99,7 +126,7 @@ class SyntheticConfig(_Section):
 class DataConfig(_Section):
     """Where images and labels come from: COCO files or synthetic scenes."""
 
-    root: Path = Path(".")
+    root: Place = Path(".")
     train: DatasetConfig | None = None
     val: DatasetConfig | None = None
     synthetic: SyntheticConfig | None = None
@@ -226,44 +253,6 @@ def dump_config(config: Config, path: str | Path) -> None:
     write_file(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2 scalars: `5e-4` is a number and `off` a word; no repeated keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                line = node.start_mark.line + 1
-                raise yaml.YAMLError(f"key {key!r} is repeated below line {line}")
-        return super().construct_mapping(node, deep)
-
-
-_REPLACED = (":bool", ":float")
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in rows if not tag.endswith(_REPLACED)]
-    for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("^(?:true|True|false|False)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^[-+]?(?:[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?"
-        r"|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|nan))$"
-    ),
-    list("-+0123456789."),
-)
-
-
-def _parse_yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{where}: expected YAML, {reason}") from None
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
@@ -271,7 +260,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: no such config file") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: expected a YAML text file") from None
-    values = _parse_yaml(text, str(path))
+    values = parse_yaml(text, str(path))
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -294,7 +283,7 @@ def _override(values: dict[str, Any], override: str) -> str:
             parent = ".".join(parents[:depth])
             raise ValueError(f"command line: {key}: {parent} has no keys below it")
         section = inner
-    section[last] = _parse_yaml(text, f"command line: {key}")
+    section[last] = parse_yaml(text, f"command line: {key}")
     return key
 
 

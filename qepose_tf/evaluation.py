@@ -23,6 +23,7 @@ from qepose_tf.data.crowd_index import crowd_precision
 from qepose_tf.data.letterbox import original_points
 from qepose_tf.data.pipeline import eval_dataset
 from qepose_tf.detector import Detections, Detector
+from qepose_tf.locations import Location
 from qepose_tf.output_files import write_file
 from qepose_tf.score_quality import score_oks_rank_correlation
 
@@ -167,7 +168,7 @@ def _in_order(batches: list[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
 
 
 def coco_metrics(
-    annotations: str | Path | dict[str, Any],
+    annotations: Location | dict[str, Any],
     results: Sequence[dict[str, Any]],
     sigmas: Sequence[float],
     *,

@@ -57,6 +57,22 @@ def write_file(
         _sync_folder(path.parent)
 
 
+def publish(temporary: Path, target: Path) -> None:
+    """Gives a written file its name, when the disk has all of it.
+
+    Args:
+        temporary: The file, on the target's file system.
+        target: Its name; a file of this name is replaced.
+
+    Raises:
+        OSError: The file cannot be renamed or written to the disk.
+    """
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, target)
+    _sync_folder(target.parent)
+
+
 def _sync_folder(folder: Path) -> None:
     """Makes a rename last; systems that cannot open folders do so by themselves."""
     try:

@@ -5,13 +5,13 @@ import copy
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
 from qepose_tf.coco_evaluator import MAX_AREA, coco_evaluator
+from qepose_tf.locations import Location
 
 IGNORED_OKS = 0.5  # from here on a detection counts as one of an ignored region
 
@@ -91,7 +91,7 @@ def _of_image(
 
 
 def score_oks_rank_correlation(
-    annotations: str | Path | dict[str, Any],
+    annotations: Location | dict[str, Any],
     results: Sequence[dict[str, Any]],
     sigmas: Sequence[float],
     *,

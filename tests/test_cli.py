@@ -79,7 +79,7 @@ def fails(capsys, *words: object) -> str:
 def test_help_and_version(capsys):
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    commands = ("train", "evaluate", "predict", "export", "info", "import-weights")
+    commands = ("train", "evaluate", "predict", "export", "info", "prepare")
     for command in commands:
         assert command in shown
     assert main(["--version"]) == 0
@@ -99,6 +99,9 @@ def test_help_and_version(capsys):
         ["export", "m.keras", "--format", "coreml", "--out", "x"],
         ["export", "m.keras", "--out", "x"],
         ["info"],
+        ["prepare", "--annotations", "a", "--images", "b", "--out", "c"],
+        ["evaluate", "m.keras", "--annotations", "a", "--tfrecords", "b"],
+        ["evaluate", "m.keras", "--config", "a", "--tfrecords", "b"],
     ],
     ids=" ".join,
 )

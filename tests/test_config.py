@@ -99,7 +99,19 @@ def test_resolved_config_reads_back_equal(write, tmp_path):
         ("augment: {scale: [2, 1]}", "augment.scale = [2, 1]: expected [smallest, la"),
         ("augment: {flip: 1.5}", "augment.flip = 1.5: expected less than or equal to"),
         ("data: {cache: 3}", "data.cache = 3: expected 'memory' or 'none'"),
-        ("data: {train: {annotations: a}}", "data.train.images: expected a value"),
+        ("data: {train: {annotations: a}}", "data.train = {'annotations': 'a'}: expec"),
+        ("data: {train: {images: a}}", "expected either annotations and images, or tf"),
+        (
+            "data: {val: {}}",
+            "data.val = {}: expected either annotations and images, or",
+        ),
+        ("data: {val: {annotations: a, tfrecords: b}}", "images, or tfrecords"),
+        (
+            "data: {val: {annotations: a, images: b, tfrecords: c}}",
+            "expected either annotations and images, or tfrecords",
+        ),
+        ("data: {val: {tfrecords: 3}}", "data.val.tfrecords = 3: expected a path or a"),
+        ("data: {root: [a]}", "data.root = ['a']: expected a path or a URL"),
         ("data: {synthetic: {min_people: 9}}", "expected min_people <= max_people (4)"),
         (
             "data: {synthetic: {}, val: {annotations: a, images: b}}",
@@ -148,6 +160,18 @@ def test_missing_and_binary_files(tmp_path):
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="bytes.yaml: expected a YAML text file"):
         load_config(tmp_path / "bytes.yaml")
+
+
+def test_places_are_paths_or_urls(write, tmp_path):
+    text = "data: {root: 'gs://bucket/coco/', train: {tfrecords: train}, val: "
+    text += "{annotations: /labels/val.json, images: 'ram://images'}}"
+    config = load_config(write(text))
+    data = config.data
+    assert str(data.root / data.train.tfrecords) == "gs://bucket/coco/train"
+    assert data.root / data.val.annotations == Path("/labels/val.json")
+    assert str(Path("here") / data.val.images) == "ram://images"
+    dump_config(config, tmp_path / "resolved.yaml")
+    assert load_config(tmp_path / "resolved.yaml") == config
 
 
 def test_numbers_and_words_are_yaml_1_2(write):

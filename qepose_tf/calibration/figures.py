@@ -6,13 +6,13 @@ import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
 from qepose_tf.coco_evaluator import MAX_AREA, coco_evaluator
+from qepose_tf.locations import Location
 from qepose_tf.score_quality import (
     ScoredDetections,
     correlation,
@@ -95,7 +95,7 @@ class Calibration:
 
 
 def calibrate(
-    annotations: str | Path | dict[str, Any],
+    annotations: Location | dict[str, Any],
     results: Sequence[dict[str, Any]],
     sigmas: Sequence[float],
     *,

@@ -1,5 +1,6 @@
 """`qepose evaluate` and `qepose predict`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,14 +25,17 @@ from qepose_tf.terminal import STDOUT, counted, progress_bar, show_report
 def evaluate(
     model: Model,
     annotations: Annotated[
-        Path | None, typer.Option(help="COCO keypoint JSON.", show_default=False)
+        str | None, typer.Option(help="COCO keypoint JSON; a path or URL.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Folder of its images.", show_default=False)
+        str | None, typer.Option(help="Folder of its images; a path or URL.")
+    ] = None,
+    tfrecords: Annotated[
+        str | None,
+        typer.Option(help="In place of these two: what `prepare` wrote."),
     ] = None,
     config: Annotated[
-        Path | None,
-        typer.Option(help="A YAML file whose data.val stands for these two."),
+        Path | None, typer.Option(help="Or a YAML file, whose data.val is scored.")
     ] = None,
     min_area: Annotated[
         float, typer.Option(min=0, help="Only people of at least this area, px^2.")
@@ -56,18 +60,17 @@ def evaluate(
     json_file: Json = None,
 ) -> None:
     """Score a model with COCO's ten keypoint figures."""
-    annotations, images = _scored_data(annotations, images, config)
+    read = _scored_data(annotations, images, tfrecords, config, limit)
     check_outputs(results, json_file)
     if calibration is not None:
         writable_folder(calibration)
     seen = protocol(flip, scales, nms_distance, max_detections, score_threshold)
-    from qepose_tf.data.coco import read_coco
     from qepose_tf.evaluation import evaluate as run
     from qepose_tf.evaluation import write_results
     from qepose_tf.models import load_model
 
     estimator = load_model(model)
-    coco = read_coco(annotations, images, estimator.skeleton, limit=limit)
+    coco = read(estimator.skeleton)
     with progress_bar("evaluating") as progress:
         evaluation = run(
             estimator, coco, batch_size, min_area=min_area, progress=progress, **seen
@@ -84,19 +87,39 @@ def evaluate(
 
 
 def _scored_data(
-    annotations: Path | None, images: Path | None, config: Path | None
-) -> tuple[Path, Path]:
-    """The annotation file and the folder of images, named or a config's `data.val`."""
-    if annotations and images and not config:
-        return annotations, images
-    if not config or annotations or images:
-        raise typer.BadParameter("expected --annotations and --images, or --config")
-    from qepose_tf.config import load_config
+    annotations: str | None,
+    images: str | None,
+    tfrecords: str | None,
+    config: Path | None,
+    limit: int | None,
+) -> Callable[[Any], Any]:
+    """What reads the named data, or a config's `data.val`, for a skeleton."""
+    named = (bool(annotations), bool(images), bool(tfrecords), bool(config))
+    if named not in ((1, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)):
+        raise typer.BadParameter(
+            "expected --annotations and --images, or --tfrecords, or --config"
+        )
+    from qepose_tf.config import DatasetConfig, load_config
 
-    data = load_config(config).data
-    if data.val is None:
-        raise ValueError(f"{config}: data.val: expected annotations and images")
-    return data.root / data.val.annotations, data.root / data.val.images
+    root = Path()
+    if config:
+        data = load_config(config).data
+        if data.val is None:
+            raise ValueError(f"{config}: data.val: expected annotations and images")
+        root = data.root
+        source = data.val.model_copy(update={"only_labelled": False})
+    else:
+        source = DatasetConfig(
+            annotations=annotations, images=images, tfrecords=tfrecords
+        )
+    source = source.model_copy(update={"limit": limit})
+
+    def read(skeleton: Any) -> Any:
+        from qepose_tf.training.data_sources import read_dataset
+
+        return read_dataset(source, root, skeleton)
+
+    return read
 
 
 def _calibration(evaluation: Any, coco: Any, min_area: float, folder: Path) -> dict:

@@ -11,8 +11,10 @@ import numpy as np
 
 from qepose_tf.data.annotations import People, read_annotations
 from qepose_tf.data.ignore import Region
+from qepose_tf.data.images import ImageFile
 from qepose_tf.data.listing import existing_images, list_images
 from qepose_tf.data.problems import Problems
+from qepose_tf.locations import Location, Url, location
 from qepose_tf.skeleton import Skeleton
 
 logger = logging.getLogger(__name__)
@@ -24,7 +26,7 @@ class ImageRecord:
 
     Attributes:
         image_id: As in the annotation file.
-        file: Path of the image.
+        file: Where the image is; its text names the image in messages.
         width: In pixels.
         height: In pixels.
         keypoints: `[M, K, 3]` float32 (x, y, v); v = 0 is unlabelled.
@@ -34,7 +36,7 @@ class ImageRecord:
     """
 
     image_id: int
-    file: Path
+    file: ImageFile
     width: int
     height: int
     keypoints: np.ndarray
@@ -55,16 +57,16 @@ class CocoDataset:
         category_id: Of the people.
     """
 
-    path: Path
-    images_dir: Path
+    path: Path | Url
+    images_dir: Path | Url
     skeleton: Skeleton
     records: list[ImageRecord]
     category_id: int
 
 
 def read_coco(
-    annotations: str | Path,
-    images_dir: str | Path,
+    annotations: Location,
+    images_dir: Location,
     skeleton: Skeleton,
     *,
     category: str | None = None,
@@ -79,8 +81,8 @@ def read_coco(
     line per kind.
 
     Args:
-        annotations: The JSON file.
-        images_dir: The folder that `file_name` is relative to.
+        annotations: The JSON file, a path or a URL that TensorFlow reads.
+        images_dir: The folder that `file_name` is relative to, a path or a URL.
         skeleton: What the category's keypoints are expected to be.
         category: Its name. None takes the only one that has keypoints.
         limit: Read only so many images, the first of the file.
@@ -95,19 +97,17 @@ def read_coco(
         ValueError: The file is not COCO's form, has another number of keypoints than
             the skeleton, or none of its images exists; with `strict` also any problem.
     """
-    path = Path(annotations)
-    content = _read_json(path)
+    path, folder = location(annotations), location(images_dir)
+    content = parse_coco(path, annotation_bytes(path))
     category_id = _category(path, content["categories"], category, skeleton)
     problems = Problems(str(path), strict)
     listing = content["images"]
     if only_labelled:
-        labelled = _labelled_images(content["annotations"], category_id)
+        labelled = labelled_images(content["annotations"], category_id)
         listing = [image for image in listing if str(image.get("id")) in labelled]
     images, row_of_id = list_images(listing, limit, problems)
     if require_images:
-        images, row_of_id = existing_images(
-            images, row_of_id, Path(images_dir), problems
-        )
+        images, row_of_id = existing_images(images, row_of_id, folder, problems)
     # By their text, for an id may be anything.
     listed = {str(image.get("id")) for image in content["images"]}
     kept = _of_known_images(
@@ -119,12 +119,17 @@ def read_coco(
     if not len(people.image):
         problems.add(1, "data set without any person that has a labelled keypoint")
     problems.report()
-    records = _records(images, Path(images_dir), people, regions)
-    return CocoDataset(path, Path(images_dir), skeleton, records, category_id)
+    records = _records(images, folder, people, regions)
+    return CocoDataset(path, folder, skeleton, records, category_id)
 
 
-def _labelled_images(annotations: list[dict[str, Any]], category_id: int) -> set[str]:
-    """Ids, by their text, of the images where somebody has a labelled keypoint."""
+def labelled_images(annotations: list[dict[str, Any]], category_id: int) -> set[str]:
+    """Ids, by their text, of the images that `only_labelled` keeps.
+
+    Args:
+        annotations: Of a COCO file.
+        category_id: Of the people.
+    """
     return {
         str(annotation.get("image_id"))
         for annotation in annotations
@@ -190,13 +195,28 @@ def coco_results(
     ]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def annotation_bytes(path: Path | Url) -> bytes:
+    """What is in an annotation file.
+
+    Raises:
+        OSError: There is no such file, or it cannot be read.
+    """
     try:
-        content = json.loads(path.read_bytes())
+        return path.read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such annotation file") from None
     except OSError as error:
         raise OSError(f"{path}: cannot read annotations, {error.strerror}") from None
+
+
+def parse_coco(path: Path | Url, content: bytes) -> dict[str, Any]:
+    """A COCO file's content, with lists of objects where COCO has them.
+
+    Raises:
+        ValueError: It is not COCO's form; names the file.
+    """
+    try:
+        content = json.loads(content)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: expected a COCO JSON file, {error}") from None
     if not isinstance(content, dict):
@@ -212,7 +232,10 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _category(
-    path: Path, categories: list[dict[str, Any]], name: str | None, skeleton: Skeleton
+    path: Path | Url,
+    categories: list[dict[str, Any]],
+    name: str | None,
+    skeleton: Skeleton,
 ) -> int:
     names = [entry.get("name") for entry in categories]
     if name is None:
@@ -273,7 +296,7 @@ def _of_known_images(
 
 def _records(
     images: list[dict[str, Any]],
-    images_dir: Path,
+    images_dir: Path | Url,
     people: People,
     regions: dict[int, list[Region]],
 ) -> list[ImageRecord]:

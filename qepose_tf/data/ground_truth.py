@@ -6,13 +6,13 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
 
 from qepose_tf.data.person_area import BOX_SHARE, estimated_area
+from qepose_tf.locations import Location, location
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _NO_AREA = f"annotations without a positive area, {BOX_SHARE:g} of the box taken
 
 
 def load_annotations(
-    annotations: str | Path | dict[str, Any],
+    annotations: Location | dict[str, Any],
 ) -> tuple[str, dict[str, Any]]:
     """The loaded COCO JSON and its name for messages.
 
@@ -33,7 +33,7 @@ def load_annotations(
     else:
         source = str(annotations)
         try:
-            loaded = json.loads(Path(annotations).read_text(encoding="utf-8"))
+            loaded = json.loads(location(annotations).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise FileNotFoundError(f"annotation file not found: {source}") from None
         except ValueError as error:  # JSON and UTF-8 errors are ValueErrors

@@ -1,5 +1,6 @@
 """Regions in which the score loss must not count, as masks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,19 +46,39 @@ def rasterise(
     """
     if not regions:
         return np.zeros(mask_hw, np.uint8)
+    from pycocotools import mask as coco_mask
+
+    codes = encoded(regions, *image_hw)
+    union = coco_mask.decode(coco_mask.merge(codes)) * np.uint8(255)
+    small = Image.fromarray(union).resize(mask_hw[::-1], Image.Resampling.BOX)
+    return (np.asarray(small) >= 128).astype(np.uint8)
+
+
+def encoded(regions: Sequence[Region], height: int, width: int) -> list[dict[str, Any]]:
+    """Regions as compressed RLEs, which is how `rasterise` draws all of them.
+
+    Args:
+        regions: In pixels of the image; of polygons each becomes an RLE of its own.
+        height: Of the image.
+        width: Of the image.
+
+    Returns:
+        COCO's RLEs, "size" `[height, width]` and "counts" in bytes.
+    """
     # Imported late: prediction reads this package's data modules without needing it.
     from pycocotools import mask as coco_mask
 
-    height, width = image_hw
     codes = []
     for region in regions:
         code = (
             coco_mask.frPyObjects(region, height, width) if _plain(region) else region
         )
         codes.extend(code if isinstance(code, list) else [code])
-    union = coco_mask.decode(coco_mask.merge(codes)) * np.uint8(255)
-    small = Image.fromarray(union).resize(mask_hw[::-1], Image.Resampling.BOX)
-    return (np.asarray(small) >= 128).astype(np.uint8)
+    return [{"size": [height, width], "counts": _bytes(c["counts"])} for c in codes]
+
+
+def _bytes(counts: str | bytes) -> bytes:
+    return counts.encode() if isinstance(counts, str) else counts
 
 
 def _plain(region: Region) -> bool:

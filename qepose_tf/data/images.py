@@ -3,10 +3,12 @@
 import io
 import struct
 import zlib
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from qepose_tf.locations import location
 
 # What Pillow's decoders raise on a damaged file, depending on the format.
 _BROKEN = (
@@ -21,14 +23,25 @@ _BROKEN = (
 _SIXTEEN_BIT = 257  # 65535 / 255
 
 
-def read_image(source: str | Path | bytes, exif: bool) -> np.ndarray:
+class ImageFile(Protocol):
+    """Where an image is: a `Path`, a `Url`, or a place in a file of many images.
+
+    Its text names the image in messages. What is neither of the first two also has
+    `identity()`, numbers and words that change when the image does.
+    """
+
+    def read_bytes(self) -> bytes:
+        """The encoded image."""
+
+
+def read_image(source: str | ImageFile | bytes, exif: bool) -> np.ndarray:
     """Decodes an image of any mode to RGB.
 
     Transparent pixels show white, as on a page. 16-bit values are scaled to 8 bits;
     floats are taken as 0 to 255. Of an animation the first frame is read.
 
     Args:
-        source: Path of a file, or a file's content.
+        source: Path or URL of a file, where else it is, or a file's content.
         exif: Whether the camera's orientation is applied: yes for a user's photos, no
             for COCO, whose annotations are in stored pixel order.
 
@@ -43,10 +56,25 @@ def read_image(source: str | Path | bytes, exif: bool) -> np.ndarray:
     return np.array(read_picture(source, exif))
 
 
-def read_picture(source: str | Path | bytes, exif: bool) -> Image.Image:
+def read_picture(source: str | ImageFile | bytes, exif: bool) -> Image.Image:
     """As `read_image`, in Pillow's own form, for those who go on with Pillow."""
-    name = "image bytes" if isinstance(source, bytes) else str(source)
-    content = source if isinstance(source, bytes) else _read_bytes(Path(source))
+    if isinstance(source, bytes):
+        return decode_picture(source, "image bytes", exif)
+    file = location(source) if isinstance(source, str) else source
+    return decode_picture(read_content(file), str(file), exif)
+
+
+def decode_picture(content: bytes, name: str, exif: bool) -> Image.Image:
+    """As `read_picture`, of a file's content.
+
+    Args:
+        content: Of the file.
+        name: What messages call it.
+        exif: See `read_image`.
+
+    Raises:
+        ValueError: The content is empty, truncated or no image.
+    """
     if not content:
         raise ValueError(f"{name}: expected an image, got an empty file")
     try:
@@ -60,6 +88,22 @@ def read_picture(source: str | Path | bytes, exif: bool) -> Image.Image:
     except _BROKEN as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{name}: broken image, {reason}") from None
+
+
+def read_content(file: ImageFile) -> bytes:
+    """An image file's bytes.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        OSError: The file cannot be read.
+        ValueError: What is stored there is damaged.
+    """
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{file}: no such image file") from None
+    except OSError as error:
+        raise OSError(f"{file}: cannot read the image, {error.strerror}") from None
 
 
 def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -92,15 +136,6 @@ def four_bytes(picture: Image.Image) -> np.ndarray:
     """
     pixels = np.frombuffer(picture.tobytes("raw", "RGBX"), np.uint8)
     return pixels.reshape(picture.height, picture.width, 4)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such image file") from None
-    except OSError as error:
-        raise OSError(f"{path}: cannot read the image, {error.strerror}") from None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

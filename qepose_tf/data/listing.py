@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from qepose_tf.data.problems import Problems
+from qepose_tf.locations import Url, location
 
 
 def list_images(
@@ -55,7 +56,7 @@ def list_images(
 def existing_images(
     images: list[dict[str, Any]],
     row_of_id: dict[int, int],
-    images_dir: Path,
+    images_dir: Path | Url,
     problems: Problems,
 ) -> tuple[list[dict[str, Any]], dict[int, int]]:
     """Keeps the images that have a file.
@@ -72,11 +73,10 @@ def existing_images(
     Raises:
         ValueError: None of the images has a file.
     """
-    folder = str(images_dir)
-    exists = [os.path.isfile(os.path.join(folder, i["file_name"])) for i in images]
+    exists = _exist(images_dir, [image["file_name"] for image in images])
     if images and not any(exists):
         raise ValueError(
-            f"{problems.source}: none of the {len(images)} images is in {folder} "
+            f"{problems.source}: none of the {len(images)} images is in {images_dir} "
             f"(first: {images[0]['file_name']})"
         )
     pairs = list(zip(images, exists, strict=True))
@@ -87,6 +87,16 @@ def existing_images(
     images = [image for image, there in pairs if there]
     rows = {key: int(new_row[row]) for key, row in row_of_id.items() if exists[row]}
     return images, rows
+
+
+def _exist(images_dir: Path | Url, names: list[str]) -> list[bool]:
+    if isinstance(images_dir, Path):
+        folder = str(images_dir)
+        return [os.path.isfile(os.path.join(folder, name)) for name in names]
+    # One question per folder: each takes as long as a file would.
+    below = {os.path.dirname(name) for name in names}
+    found = {name: location(f"{images_dir}/{name}").names() for name in below}
+    return [os.path.basename(name) in found[os.path.dirname(name)] for name in names]
 
 
 def _usable_image(image: dict[str, Any]) -> bool:

@@ -14,7 +14,13 @@ from PIL import Image
 
 from qepose_tf.data.coco import CocoDataset, ImageRecord
 from qepose_tf.data.ignore import rasterise
-from qepose_tf.data.images import four_bytes, read_picture
+from qepose_tf.data.images import (
+    ImageFile,
+    decode_picture,
+    four_bytes,
+    read_content,
+)
+from qepose_tf.locations import Url
 from qepose_tf.ops.geometry import STRIDE, resize_matrix
 
 logger = logging.getLogger(__name__)
@@ -49,7 +55,16 @@ def read_record_picture(record: ImageRecord) -> Image.Image:
         OSError: The file cannot be read.
         ValueError: The file is broken, or not as large as the annotations say.
     """
-    picture = read_picture(record.file, exif=False)
+    return decode_record_picture(record, read_content(record.file))
+
+
+def decode_record_picture(record: ImageRecord, content: bytes) -> Image.Image:
+    """As `read_record_picture`, of the file's content.
+
+    Raises:
+        ValueError: See `read_record_picture`.
+    """
+    picture = decode_picture(content, str(record.file), exif=False)
     if picture.size != (record.width, record.height):
         raise ValueError(
             f"{record.file}: expected {record.width}x{record.height} pixels as "
@@ -162,11 +177,7 @@ class ExampleLoader:
         return picture, rasterise(list(record.ignore), hw, mask_hw)
 
     def _from_folder(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
-        stat = record.file.stat()
-        origin = (
-            *(str(record.file.resolve()), stat.st_mtime_ns, stat.st_size),
-            *(self._max_short_side, record.ignore),
-        )
+        origin = (*_identity(record.file), self._max_short_side, record.ignore)
         name = hashlib.sha256(repr(origin).encode()).hexdigest()[:32]
         path = self._folder / f"{name}.npz"
         try:
@@ -198,6 +209,14 @@ def _four_channels(
     image: np.ndarray, ignore: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     return four_bytes(Image.fromarray(image)), ignore
+
+
+def _identity(file: ImageFile) -> tuple[str | int, ...]:
+    """Where an image is, and what changes when the image does."""
+    if not isinstance(file, Path | Url):
+        return file.identity()
+    stat = file.stat()
+    return str(file.resolve()), stat.st_mtime_ns, stat.st_size
 
 
 def _writable_folder(folder: Path) -> Path:

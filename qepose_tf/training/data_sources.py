@@ -1,8 +1,12 @@
-"""The datasets of a config: COCO files, or synthetic scenes written on demand."""
+"""The datasets of a config: COCO files, prepared TFRecords, or scenes drawn now."""
+
+from pathlib import Path
 
 from qepose_tf.config import Config, DatasetConfig
 from qepose_tf.data.coco import CocoDataset, read_coco
 from qepose_tf.data.synthetic import write_scenes
+from qepose_tf.data.tfrecord import read_tfrecords
+from qepose_tf.locations import Url
 from qepose_tf.skeleton import Skeleton
 
 
@@ -23,20 +27,37 @@ def read_datasets(
         return train, _scenes(config, skeleton, "val")
     if data.train is None:
         raise ValueError("no training data: expected data.train or data.synthetic")
-    val = None if data.val is None else _coco(config, skeleton, data.val)
-    return _coco(config, skeleton, data.train), val
-
-
-def _coco(config: Config, skeleton: Skeleton, source: DatasetConfig) -> CocoDataset:
-    root = config.data.root
-    return read_coco(
-        root / source.annotations,
-        root / source.images,
-        skeleton,
-        limit=source.limit,
-        only_labelled=source.only_labelled,
-        strict=config.data.strict,
+    train, val = (
+        source and read_dataset(source, data.root, skeleton, data.strict)
+        for source in (data.train, data.val)
     )
+    return train, val
+
+
+def read_dataset(
+    source: DatasetConfig, root: Path | Url, skeleton: Skeleton, strict: bool = False
+) -> CocoDataset:
+    """Reads a COCO file or prepared TFRecords, whichever is named.
+
+    Args:
+        source: What to read.
+        root: What its paths are relative to.
+        skeleton: The keypoints that are expected.
+        strict: Make every problem an error.
+
+    Raises:
+        ValueError: The data are not what they should be.
+        OSError: A file is missing or cannot be read.
+    """
+    options = {
+        "limit": source.limit,
+        "only_labelled": source.only_labelled,
+        "strict": strict,
+    }
+    if source.tfrecords is not None:
+        return read_tfrecords(root / source.tfrecords, skeleton, **options)
+    annotations, images = root / source.annotations, root / source.images
+    return read_coco(annotations, images, skeleton, **options)
 
 
 def _scenes(config: Config, skeleton: Skeleton, split: str) -> CocoDataset:
