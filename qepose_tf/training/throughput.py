@@ -1,11 +1,15 @@
-"""How fast a run is, and how long it waits for its images."""
+"""How fast a run is, how long it waits for its images, and how long it will take."""
 
+import datetime
+import logging
 import time
 from typing import Any
 
 import keras
 
 from qepose_tf.training.state import RunState
+
+logger = logging.getLogger(__name__)
 
 
 class Throughput(keras.callbacks.Callback):
@@ -61,3 +65,15 @@ class Throughput(keras.callbacks.Callback):
         if logs is not None and images:
             logs["images_per_second"] = images / seconds
             logs["data_wait"] = self._waited / seconds
+            self._tell(seconds / (self.state.step - self._first))
+
+    def _tell(self, seconds_per_step: float) -> None:
+        """How long the rest takes at this epoch's rate, validations not counted."""
+        epochs = self.params["epochs"] - self.state.epoch - 1
+        if epochs > 0:
+            seconds = round(epochs * self.state.steps_per_epoch * seconds_per_step)
+            logger.info(
+                "epoch %d of %d done, training takes %s more",
+                *(self.state.epoch + 1, self.params["epochs"]),
+                datetime.timedelta(seconds=seconds),
+            )

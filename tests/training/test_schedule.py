@@ -1,7 +1,10 @@
+import math
+
 import keras
 import numpy as np
 import pytest
 
+from qepose_tf.training.optimizer import make_schedule
 from qepose_tf.training.schedule import WarmupStepDecay
 
 
@@ -58,3 +61,33 @@ def test_an_optimiser_follows_it():
 def test_rejects_an_epoch_without_steps():
     with pytest.raises(ValueError, match="steps_per_epoch: expected >= 1, got 0"):
         WarmupStepDecay(1.0, 0)
+
+
+def test_cosine_rises_to_the_rate_and_falls_to_nothing():
+    schedule = make_schedule(
+        name="cosine",
+        learning_rate=0.1,
+        steps_per_epoch=10,
+        epochs=11,
+        drop_epochs=[2],
+        drop_factor=0.1,
+        warmup_steps=10,
+    )
+    rates = [float(schedule(step)) for step in range(0, 111, 5)]
+    # Half of a cosine's period, from step 10 on.
+    half = [0.05 * (1 + math.cos(math.pi * s / 100)) for s in range(0, 101, 5)]
+    assert rates[2:] == pytest.approx(half, abs=1e-7)
+    assert rates[0] == pytest.approx(0.01) and rates[1] == pytest.approx(0.055)
+
+
+def test_step_is_the_paper_s():
+    schedule = make_schedule(
+        name="step",
+        learning_rate=0.1,
+        steps_per_epoch=10,
+        epochs=11,
+        drop_epochs=[2],
+        drop_factor=0.5,
+        warmup_steps=0,
+    )
+    assert [float(schedule(s)) for s in (0, 19, 20)] == pytest.approx([0.1, 0.1, 0.05])
