@@ -102,6 +102,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         tiny = 0 < abs(value) < 0.0005  # which three digits would call nothing
         return f"{value:.1e}" if tiny else f"{value:.3f}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
