@@ -86,10 +86,8 @@ def open_run_folder(
     while True:
         folder = _claimed(path)
         different = _difference(path, config, allowed) if folder else None
-        if folder and different == [] and not (path / SUMMARY).exists():
-            folder.resumed = True
-        if folder and different == [] and resume:
-            folder.resumed = True
+        if folder and different == []:
+            folder.resumed = _has_begun(path) and (resume or not _is_finished(path))
         if folder and (different is None or folder.resumed):
             remove_leftovers(path)
             return folder
@@ -101,6 +99,15 @@ def open_run_folder(
         path = next(others)
 
 
+def _is_finished(path: Path) -> bool:
+    return (path / SUMMARY).exists()
+
+
+def _has_begun(path: Path) -> bool:
+    """Whether there is something to go on from, or nothing that could be lost."""
+    return any((path / CHECKPOINTS).glob("step-*")) or not (path / LOG).exists()
+
+
 def _refusal(path: Path, folder: RunFolder | None, different: list[str] | None) -> str:
     if folder is None:
         return f"{path}: another process trains in this folder"
@@ -109,6 +116,8 @@ def _refusal(path: Path, folder: RunFolder | None, different: list[str] | None) 
             f"{path / CONFIG}: expected the config of this run to resume it, "
             f"different: {', '.join(different)}"
         )
+    if not _has_begun(path):
+        return f"{path / CHECKPOINTS}: expected checkpoints to go on from, found none"
     return f"{path}: holds a finished run; --overwrite replaces it"
 
 

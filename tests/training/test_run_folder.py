@@ -54,6 +54,18 @@ def test_the_same_command_finds_the_run_that_was_stopped(tmp_path):
     assert found.path == tmp_path / "x-2" and found.resumed
 
 
+def test_a_run_that_left_no_checkpoint_is_not_written_over(tmp_path):
+    """Of an earlier version, or its checkpoints were removed."""
+    put_run(tmp_path / "x")
+    assert open_and_close(tmp_path / "x").resumed, "it had not begun"
+    (tmp_path / "x/log.csv").touch()
+    found = open_and_close(tmp_path / "x")
+    assert found.path == tmp_path / "x-2" and not found.resumed
+    message = "x/checkpoints: expected checkpoints to go on from, found none"
+    with pytest.raises(ValueError, match=message):
+        open_and_close(tmp_path / "x", resume=True)
+
+
 def test_resume_insists_on_the_folder(tmp_path):
     assert not open_and_close(tmp_path / "new", resume=True).resumed
     put_run(tmp_path / "x", finished=True, epochs=7, learning_rate=0.5)
