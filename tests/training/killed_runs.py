@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+import tensorflow as tf
+
 from qepose_tf.config import Config
 from qepose_tf.training.run import train
 
@@ -28,12 +30,12 @@ def config_of(folder, run):
             "model": {"backbone": "tiny", "input_size": 64},
             "data": {"min_area": 0.0, "synthetic": {**scenes, "folder": folder}},
             "train": {
-                "epochs": 24,
+                "epochs": 12,
                 "batch_size": 4,
                 "warmup_steps": 5,
-                "drop_epochs": [10],
+                "drop_epochs": [5],
                 "ema_momentum": 0.9,
-                "validate_every": 6,
+                "validate_every": 4,
                 "checkpoint_steps": 1,
                 "strategy": "one_device",
                 "num_gpus": 0,
@@ -75,7 +77,7 @@ def kill(folder, kind, chance):
     checkpoints = folder / "killed/checkpoints"
     before = set(os.listdir(checkpoints)) if checkpoints.exists() else set()
     began = time.monotonic()
-    delay = chance.uniform(0, 12)
+    delay = chance.uniform(0, 9)
 
     def written():
         return checkpoints.exists() and bool(set(os.listdir(checkpoints)) - before)
@@ -101,6 +103,8 @@ def kill(folder, kind, chance):
 
 
 def main(folder, kills, seed):
+    # It takes longer than the few steps of a run, in every start.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     chance = random.Random(seed)
     kinds = ["any time"] + 2 * ["some time after a checkpoint"]
     kinds += 2 * ["while a checkpoint is written"]

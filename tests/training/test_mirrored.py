@@ -86,8 +86,3 @@ def test_clipping_and_averages_are_those_of_one_device(trained):
     for name in ("loss", "score_loss", "offset_loss"):
         np.testing.assert_allclose(two[name], one[name], rtol=0, atol=1e-4)
     np.testing.assert_allclose(two["weights"], one["weights"], rtol=1e-3, atol=1e-3)
-
-
-def test_two_devices_accumulate():
-    (report,) = reports_of(["mirrored", "accumulate=2", "ema_momentum=0.5"])
-    assert np.isfinite(report["loss"]).all() and len(report["loss"]) == 5

@@ -15,6 +15,13 @@ BAND = 0.01
 pytestmark = pytest.mark.slow
 
 
+def corner(images, facts):
+    """A quarter of each image: convolutions in float16 are slow on CPUs."""
+    half = SIDE // 2
+    ignore = facts["ignore"][:, : half // 4, : half // 4]
+    return images[:, :half, :half], {**facts, "ignore": ignore}
+
+
 def losses_of(precision):
     """The loss of each of the first steps, and the model."""
     keras.utils.set_random_seed(0)
@@ -28,7 +35,7 @@ def losses_of(precision):
             found.append(logs["loss"])
             self.model.reset_metrics()
 
-    data = batches().repeat()
+    data = batches().map(corner).repeat()
     settings = {"steps_per_epoch": STEPS, "shuffle": False, "verbose": 0}
     model.fit(data, callbacks=[Losses()], **settings)
     return np.array(found), model
