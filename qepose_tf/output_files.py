@@ -45,16 +45,14 @@ def write_file(
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide it from others
-        os.replace(temporary, path)
+        if durable:
+            publish(Path(temporary), path)
+        else:
+            os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    if durable:
-        _sync_folder(path.parent)
 
 
 def publish(temporary: Path, target: Path) -> None:

@@ -3,8 +3,6 @@
 import itertools
 import json
 import logging
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +10,9 @@ import pytest
 from qepose_tf.calibration import Bin, calibrate
 from qepose_tf.evaluation import coco_metrics, score_oks_rank_correlation
 from qepose_tf.skeleton import COCO
+from tests.real_coco import LABELS, needs_labels
 from tests.test_evaluation import detection, noisy_detections, person, truth
 
-ROOT = Path(__file__).resolve().parents[1]
-LABELS = "annotations/person_keypoints_val2017_538_labels_only.json"
-REAL = Path(os.environ.get("QEPOSE_COCO", ROOT.parent / "shared/coco")) / LABELS
 SIGMA = (0.1,)
 HALF = 51 / 101  # precision 1 at the recalls up to 0.5 of COCO's 101
 FAR = 1e4
@@ -256,10 +252,10 @@ def test_arguments_are_not_changed():
     assert json.dumps([people, results]) == before
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason=f"no real labels at {REAL}")
+@needs_labels
 @pytest.mark.parametrize("min_area", [0.0, 5000.0])
 def test_figures_are_those_of_evaluate(min_area):
-    labels = json.loads(REAL.read_text())
+    labels = json.loads(LABELS.read_text())
     results = noisy_detections(labels, np.random.default_rng(0))
     arguments = (labels, results, COCO.sigmas)
     images = [image["id"] for image in labels["images"][:200]]

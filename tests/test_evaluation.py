@@ -5,8 +5,6 @@ import copy
 import io
 import json
 import logging
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,13 +18,11 @@ from qepose_tf.evaluation import (
     write_results,
 )
 from qepose_tf.skeleton import COCO, CROWDPOSE
+from tests.real_coco import LABELS, needs_labels
 
-ROOT = Path(__file__).resolve().parents[1]
-LABELS = "annotations/person_keypoints_val2017_538_labels_only.json"
 SCORES = (0.9, 0.8, 0.7)
 # pycocotools divides by (true + false positives + epsilon)
 ONE = pytest.approx(1.0, abs=1e-12)
-REAL = Path(os.environ.get("QEPOSE_COCO", ROOT.parent / "shared/coco")) / LABELS
 
 
 def person(image_id, x, *, k=17, area=10_000.0, size=100.0, **changes):
@@ -303,18 +299,18 @@ def noisy_detections(labels, rng):
     return results
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason=f"no real labels at {REAL}")
+@needs_labels
 def test_ten_figures_are_those_of_pycocotools():
-    labels = json.loads(REAL.read_text())
+    labels = json.loads(LABELS.read_text())
     results = noisy_detections(labels, np.random.default_rng(0))
     with contextlib.redirect_stdout(io.StringIO()):
-        ground_truth = PyCOCO(REAL)
+        ground_truth = PyCOCO(LABELS)
         direct = COCOeval(
             ground_truth, ground_truth.loadRes(copy.deepcopy(results)), "keypoints"
         )
         direct.evaluate()
         direct.accumulate()
         direct.summarize()
-    figures = metrics(REAL, results)
+    figures = metrics(LABELS, results)
     assert list(figures.values()) == direct.stats.tolist()
     assert 0.1 < figures["AP"] < 0.9

@@ -5,11 +5,8 @@ rules of target and decoder cost: no model can score higher than the oracle.
 """
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
-import pytest
 from keras import ops
 
 from qepose_tf.evaluation import coco_metrics
@@ -22,10 +19,7 @@ from qepose_tf.ops.geometry import (
 )
 from qepose_tf.ops.targets import centres, disc_cells
 from qepose_tf.skeleton import COCO
-
-ROOT = Path(__file__).resolve().parents[1]
-LABELS = "annotations/person_keypoints_val2017_538_labels_only.json"
-REAL = Path(os.environ.get("QEPOSE_COCO", ROOT.parent / "shared/coco")) / LABELS
+from tests.real_coco import LABELS, needs_labels
 
 SHORT_SIDE = 512
 RADIUS = 4.0
@@ -116,8 +110,8 @@ def oracle_results(labels):
     return results
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason=f"no real labels at {REAL}")
+@needs_labels
 def test_perfect_maps_decode_to_the_labelled_people():
-    labels = json.loads(REAL.read_text())
+    labels = json.loads(LABELS.read_text())
     figures = coco_metrics(labels, oracle_results(labels), COCO.sigmas)
     assert figures["AP"] >= 0.97

@@ -1,6 +1,4 @@
 import logging
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,12 +20,7 @@ from tests.data.pipelines import (
     train,
     written,
 )
-
-ROOT = Path(__file__).resolve().parents[2]
-REAL = Path(os.environ.get("QEPOSE_COCO", ROOT.parent / "shared/coco"))
-needs_real = pytest.mark.skipif(
-    not (REAL / "images/val2017").is_dir(), reason=f"no COCO images in {REAL}"
-)
+from tests.real_coco import FOLDER, needs_images
 
 
 def test_extreme_shapes(tmp_path):
@@ -144,10 +137,10 @@ def test_batches_of_one_padded_shape(tmp_path):
     assert sorted(ids) == [0, 1, 2, 3, 4, 5]
 
 
-@needs_real
+@needs_images
 def test_real_images_and_their_people():
-    annotations = REAL / "annotations/person_keypoints_val2017.json"
-    coco = read_coco(annotations, REAL / "images/val2017", COCO, strict=True)
+    annotations = FOLDER / "annotations/person_keypoints_val2017.json"
+    coco = read_coco(annotations, FOLDER / "images/val2017", COCO, strict=True)
     assert len(coco.records) == 39
     assert sum(len(record.area) for record in coco.records) == 83
     dataset = train(
@@ -167,10 +160,10 @@ def test_real_images_and_their_people():
     assert sorted(ids) == sorted(record.image_id for record in coco.records)
 
 
-@needs_real
+@needs_images
 def test_real_labels_without_images():
     name = "annotations/person_keypoints_val2017_538_labels_only.json"
-    coco = read_coco(REAL / name, REAL, COCO, strict=True, require_images=False)
+    coco = read_coco(FOLDER / name, FOLDER, COCO, strict=True, require_images=False)
     assert len(coco.records) == 538
     assert sum(len(record.area) for record in coco.records) == 1354
     assert sum(len(record.ignore) for record in coco.records) == 2213 - 1354

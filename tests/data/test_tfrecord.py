@@ -1,9 +1,7 @@
 import dataclasses
 import json
 import logging
-import os
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,12 +22,7 @@ from tests.data.tfrecords import (
     write_scenes,
     write_to_ram,
 )
-
-ROOT = Path(__file__).resolve().parents[2]
-REAL = Path(os.environ.get("QEPOSE_COCO", ROOT.parent / "shared/coco"))
-needs_real = pytest.mark.skipif(
-    not (REAL / "images/val2017").is_dir(), reason=f"no COCO images in {REAL}"
-)
+from tests.real_coco import FOLDER, needs_images
 
 
 @pytest.fixture
@@ -289,10 +282,10 @@ def test_remote_shards_that_are_damaged_or_missing(folder):
         read_coco(folder / "people.json", "ram://nowhere", SKELETON)
 
 
-@needs_real
+@needs_images
 def test_real_images(tmp_path):
-    annotations = REAL / "annotations/person_keypoints_val2017.json"
-    images = REAL / "images/val2017"
+    annotations = FOLDER / "annotations/person_keypoints_val2017.json"
+    images = FOLDER / "images/val2017"
     prepare(annotations, images, tmp_path / "val", COCO, 4)
     plain = read_coco(annotations, images, COCO)
     stored = read_tfrecords(tmp_path / "val", COCO)

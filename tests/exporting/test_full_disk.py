@@ -1,23 +1,14 @@
 """Exports to a real disk that is full: a small tmpfs, which only root can mount."""
 
-import os
-import subprocess
-
 import pytest
+
+from tests.small_disk import mounted_disk
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.name != "posix" or os.geteuid():
-        pytest.skip("only root mounts a small disk")
-    words = ["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", str(folder)]
-    mounted = subprocess.run(words, capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small disk: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted_disk(tmp_path, "1200k") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize(

@@ -63,31 +63,26 @@ def test_rejects_an_epoch_without_steps():
         WarmupStepDecay(1.0, 0)
 
 
-def test_cosine_rises_to_the_rate_and_falls_to_nothing():
-    schedule = make_schedule(
-        name="cosine",
+def made(name, **settings):
+    """Of 11 epochs of 10 steps."""
+    defaults = {"drop_epochs": [2], "drop_factor": 0.5, "warmup_steps": 0}
+    return make_schedule(
+        name=name,
         learning_rate=0.1,
         steps_per_epoch=10,
         epochs=11,
-        drop_epochs=[2],
-        drop_factor=0.1,
-        warmup_steps=10,
+        **(defaults | settings),
     )
-    rates = [float(schedule(step)) for step in range(0, 111, 5)]
+
+
+def test_cosine_rises_to_the_rate_and_falls_to_nothing():
+    schedule = made("cosine", warmup_steps=10)
+    found = rates(schedule, range(0, 111, 5))
     # Half of a cosine's period, from step 10 on.
     half = [0.05 * (1 + math.cos(math.pi * s / 100)) for s in range(0, 101, 5)]
-    assert rates[2:] == pytest.approx(half, abs=1e-7)
-    assert rates[0] == pytest.approx(0.01) and rates[1] == pytest.approx(0.055)
+    assert found[2:] == pytest.approx(half, abs=1e-7)
+    assert found[0] == pytest.approx(0.01) and found[1] == pytest.approx(0.055)
 
 
 def test_step_is_the_paper_s():
-    schedule = make_schedule(
-        name="step",
-        learning_rate=0.1,
-        steps_per_epoch=10,
-        epochs=11,
-        drop_epochs=[2],
-        drop_factor=0.5,
-        warmup_steps=0,
-    )
-    assert [float(schedule(s)) for s in (0, 19, 20)] == pytest.approx([0.1, 0.1, 0.05])
+    assert rates(made("step"), (0, 19, 20)) == pytest.approx([0.1, 0.1, 0.05])

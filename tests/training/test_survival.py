@@ -16,6 +16,7 @@ import pytest
 from qepose_tf.config import dump_config
 from qepose_tf.models import load_model
 from qepose_tf.training.state import newest_checkpoint
+from tests.small_disk import mounted_disk
 from tests.training.test_run import make_config
 
 ROOT = Path(__file__).parents[2]
@@ -132,16 +133,8 @@ def test_sigterm_ends_with_a_checkpoint_and_a_code_that_says_resume_me(tmp_path)
 
 @pytest.fixture
 def small_disk(tmp_path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.name != "posix" or os.geteuid():
-        pytest.skip("only root mounts a small disk")
-    words = ["mount", "-t", "tmpfs", "-o", "size=120m", "tmpfs", str(folder)]
-    mounted = subprocess.run(words, capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small disk: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted_disk(tmp_path, "120m") as folder:
+        yield folder
 
 
 def test_a_full_disk_is_told_and_the_good_checkpoint_stays(tmp_path, small_disk):
