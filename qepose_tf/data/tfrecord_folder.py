@@ -1,7 +1,6 @@
 """A folder of TFRecord data while it is being written."""
 
 import contextlib
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator
@@ -9,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from qepose_tf.data.tfrecord_manifest import ANNOTATIONS, FORMAT, INDEX, MANIFEST
+from qepose_tf.folder_lock import FolderLock
 from qepose_tf.output_files import publish
 
 _WORK = ".preparing"
 _REQUEST = "request.json"
-_LOCK = "lock"
 _TEMPORARY = ".tmp"
 
 
@@ -78,14 +77,14 @@ class UnfinishedFolder:
         Raises:
             OSError: Another process is at work here.
         """
-        self._work.mkdir(exist_ok=True)
-        with (self._work / _LOCK).open("wb") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise OSError(
-                    f"{self.path}: another process is preparing this folder"
-                ) from None
+        try:
+            lock = FolderLock(self.path)
+        except BlockingIOError:
+            raise OSError(
+                f"{self.path}: another process is preparing this folder"
+            ) from None
+        with contextlib.closing(lock):
+            self._work.mkdir(exist_ok=True)
             for leftover in self._work.glob(f"*{_TEMPORARY}"):
                 leftover.unlink()
             yield

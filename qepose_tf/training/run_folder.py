@@ -1,7 +1,6 @@
 """The folder of a run: chosen so that no run is lost, checked before work begins."""
 
 import logging
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +9,8 @@ from pathlib import Path
 
 from qepose_tf.config import Config, load_config
 from qepose_tf.config_changes import differing_keys
+from qepose_tf.folder_lock import FolderLock
 from qepose_tf.output_files import writable_folder
-
-try:
-    import fcntl
-except ImportError:  # Windows, where two runs in one folder are not told apart
-    fcntl = None
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +35,12 @@ class RunFolder:
 
     path: Path
     resumed: bool
-    _lock: int | None = None
+    _lock: FolderLock | None = None
 
     def close(self) -> None:
         """Lets other processes have it."""
         if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+            self._lock.close()
 
 
 def open_run_folder(
@@ -131,23 +125,12 @@ def _difference(path: Path, config: Config, allowed: Sequence[str]) -> list[str]
 
 
 def _claimed(path: Path) -> RunFolder | None:
-    """Locks the folder; None where another process has it.
-
-    The system gives the lock back when the process ends, however it ends.
-    """
+    """Locks the folder; None where another process has it."""
     writable_folder(path)
-    if fcntl is None:
-        return RunFolder(path, False)
-    handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return RunFolder(path, False, FolderLock(path))
     except BlockingIOError:
-        os.close(handle)
         return None
-    except OSError:  # a file system without locks
-        os.close(handle)
-        return RunFolder(path, False)
-    return RunFolder(path, False, handle)
 
 
 def remove_leftovers(folder: Path) -> None:
