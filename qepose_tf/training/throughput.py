@@ -16,7 +16,9 @@ class Throughput(keras.callbacks.Callback):
     """Adds `images_per_second` and `data_wait` to an epoch's logs.
 
     `data_wait` is the share of the time in which a step had begun and its batch was
-    not ready: near 0 the devices are the limit, near 1 the input pipeline.
+    not ready: near 0 the devices are the limit, near 1 the input pipeline. The first
+    step of a start is left out where others follow in its epoch: TensorFlow compiles
+    the graph in it.
 
     Args:
         state: of the run.
@@ -40,9 +42,7 @@ class Throughput(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock."""
-        self._first = self.state.step
-        self._began = time.monotonic()
-        self._waited = 0.0
+        self._start_clock()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Notes when a batch is wanted."""
@@ -51,12 +51,20 @@ class Throughput(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Adds the time that it came late."""
+        compiled = self._taken == 0
         ready = self._ready.get(self._taken, self._wanted)
         self._waited += max(0.0, ready - self._wanted)
         taken = self._taken + self.state.step - self._before
         for number in range(self._taken, taken):
             self._ready.pop(number, None)
         self._taken = taken
+        if compiled and self.state.step < self.state.steps_per_epoch:
+            self._start_clock()
+
+    def _start_clock(self) -> None:
+        self._first = self.state.step
+        self._began = time.monotonic()
+        self._waited = 0.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds the figures to the logs."""
