@@ -1,8 +1,10 @@
 """What ends a run early: a loss that is no number, and a failing op."""
 
+import gc
 import logging
 import math
 import re
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -168,8 +170,23 @@ def readable_op_errors(several_workers: bool = False) -> Iterator[None]:
         found = re.search(r"\b\w+Error: .*|\bOOM .*", error.message)
         reason = found.group() if found else error.message.strip().split("\n")[0]
         if several_workers and isinstance(error, _GONE):
+            _let_go(error)
             raise ValueError(
                 f"another worker is gone ({reason[:_LONGEST]}); start all of them "
                 "again with the same command; the run goes on from its last checkpoint"
             ) from error
         raise ValueError(f"training stopped: {reason}") from error
+
+
+def _let_go(error: BaseException) -> None:
+    """Frees what an error's calls still hold.
+
+    Where a sum over workers fails, TensorFlow leaves a thread pool open. One that is
+    freed only when Python ends prints an error of its own, as the run's last line:
+    https://github.com/tensorflow/tensorflow/issues/50487.
+    """
+    chained: BaseException | None = error
+    while chained is not None:
+        traceback.clear_frames(chained.__traceback__)
+        chained = chained.__cause__ or chained.__context__
+    gc.collect()

@@ -5,7 +5,7 @@ one process crash. Usage:
 
     python -m tests.training.mirrored_losses one_device|mirrored [key=value ...]
 
-With config keys the model trains as `qepose train` does, by `TrainStep`.
+With config keys a smaller model trains as `qepose train` does, by `TrainStep`.
 """
 
 import json
@@ -17,11 +17,13 @@ import tensorflow as tf
 import yaml
 
 from qepose_tf.config import Config
+from qepose_tf.models.hrnet import VARIANTS
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import COCO
 from qepose_tf.training.building import compile_model
 from qepose_tf.training.strategy import make_strategy
 from qepose_tf.training.weights_copy import WeightsCopy
+from tests.micro_body import MICRO
 
 SIDE, BATCH, STEPS = 64, 4, 5
 
@@ -66,6 +68,8 @@ def main(name, *keys):
     )
     keras.utils.set_random_seed(0)
     strategy = make_strategy(name, num_gpus=0)
+    if keys:
+        VARIANTS["tiny"] = MICRO
     with strategy.scope():
         model = PoseEstimator(
             COCO, backbone="tiny", input_size=SIDE, synchronized_batch_norm=True

@@ -1,3 +1,6 @@
+import weakref
+from multiprocessing.pool import ThreadPool
+
 import keras
 import numpy as np
 import pytest
@@ -121,3 +124,26 @@ def test_a_broken_image_in_the_pipeline_is_one_line():
 def test_other_errors_pass():
     with pytest.raises(KeyError), readable_op_errors():
         raise KeyError("mine")
+
+
+# A pool that is freed while it runs warns; TensorFlow's would, too.
+@pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool")
+def test_what_a_failed_sum_over_workers_leaves_open_is_let_go():
+    pools = []
+
+    def all_reduce(_):
+        raise tf.errors.UnavailableError(None, None, "Connection reset by peer")
+
+    def training_step():
+        pool = ThreadPool(1)
+        pools.append(weakref.ref(pool))
+        try:
+            pool.map(all_reduce, [0])
+        except tf.errors.UnavailableError as error:
+            raise tf.errors.InternalError(None, None, "Collective op") from error
+        pool.close()
+
+    with pytest.raises(ValueError, match="another worker is gone .Collective op.;"):
+        with readable_op_errors(several_workers=True):
+            training_step()
+    assert len(pools) == 1 and pools[0]() is None
