@@ -106,6 +106,12 @@ def main() -> None:
     parser.add_argument("--people", type=int, nargs="+", default=[2, 60])
     parser.add_argument("--json", type=Path, help="writes the figures there")
     options = parser.parse_args()
+    for people in options.people:
+        if people < 1 or (people > MOST_DRAWN and people % MOST_DRAWN):
+            parser.error(
+                f"--people: expected 1 to {MOST_DRAWN} or a multiple of {MOST_DRAWN}, "
+                f"got {people}"
+            )
     if not Path("/proc/self/statm").exists():
         sys.exit("memory.py: expected /proc, which only Linux has")
     report = Report(facts={"batch size": BATCH, "side, px": SIDE})
