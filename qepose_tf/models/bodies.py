@@ -1,0 +1,136 @@
+"""Bodies: what turns an image into feature maps at strides 4 to 32."""
+
+from collections.abc import Callable
+from functools import partial
+
+import keras
+
+from qepose_tf.models.efficientnet import efficientnet_lite0
+from qepose_tf.models.hrnet import VARIANTS, hrnet
+
+STRIDES = (4, 8, 16, 32)
+_PROBE = 64  # pixels of an image that shows a body's strides
+
+
+def named_bodies() -> dict[str, Callable[..., keras.Model]]:
+    """The bodies that have a name: functions of `momentum` and `synchronized`."""
+    rows = {variant: partial(hrnet, variant) for variant in VARIANTS}
+    return rows | {"efficientnet_lite0": efficientnet_lite0}
+
+
+def build_body(
+    backbone: str | keras.Model, momentum: float = 0.9, synchronized: bool = False
+) -> keras.Model:
+    """Builds a named body, or takes a model as one.
+
+    Args:
+        backbone: a name, or a functional model from `[B, H, W, 3]` of any size to maps
+            at strides 4, 8, 16 and 32: as a list of four outputs, or, as KerasHub's
+            backbones have it, as `pyramid_outputs` with the keys `P2` to `P5`.
+        momentum: of batch normalisation; a model keeps its own.
+        synchronized: whether batch statistics are shared by all replicas; likewise.
+
+    Returns:
+        A functional model with the four maps as a list.
+
+    Raises:
+        ValueError: unknown name, or a model with other inputs or outputs.
+
+    Example:
+        >>> body = build_body("efficientnet_lite0")
+        >>> [output.shape[-1] for output in body.outputs]
+        [32, 48, 48, 48]
+    """
+    if isinstance(backbone, str):
+        rows = named_bodies()
+        if backbone not in rows:
+            raise ValueError(
+                f"expected a backbone of {sorted(rows)} or a keras.Model, "
+                f"got {backbone!r}"
+            )
+        return rows[backbone](momentum=momentum, synchronized=synchronized)
+    if not isinstance(backbone, keras.Model) or not hasattr(backbone, "outputs"):
+        raise ValueError(
+            "expected a backbone that is a name or a functional keras.Model, "
+            f"got {backbone!r}"
+        )
+    return _four_maps(backbone)
+
+
+def name_of(body: keras.Model) -> str | None:
+    """The name of a body in `named_bodies`; None for one of the user's own."""
+    layers = {layer.name for layer in body.layers}
+    if "pyramid_2_lateral" in layers and "blocks_0_depthwise_conv" in layers:
+        return "efficientnet_lite0"
+    if "layer1_0_add" not in layers:
+        return None
+    width = body.outputs[0].shape[-1]
+    return next(name for name, row in VARIANTS.items() if row.width == width)
+
+
+def layers_up_to(body: keras.Model, stride: int) -> list[keras.Layer]:
+    """The first layers of a body, before its map is first coarser than a stride.
+
+    These are what transfers best: a short training leaves them as they came.
+
+    Args:
+        body: of `build_body`.
+        stride: 2, 4, 8, 16 or 32.
+
+    Returns:
+        The layers in order; `body.layers` stands sorted from input to output.
+    """
+    first = []
+    for layer, here in layer_strides(body):
+        if here > stride:
+            break
+        first.append(layer)
+    return first
+
+
+def layer_strides(body: keras.Model) -> list[tuple[keras.Layer, int]]:
+    """The body's layers and the stride of what each puts out."""
+    side = _PROBE * 4
+    shown = keras.Model(body.inputs, [layer.output for layer in body.layers])
+    specs = shown.compute_output_spec(
+        keras.KerasTensor((1, side, side, 3), body.inputs[0].dtype)
+    )
+    strides = []
+    for layer, spec in zip(body.layers, specs, strict=True):
+        output = keras.tree.flatten(spec)[0]
+        spatial = len(output.shape) == 4 and output.shape[1]
+        strides.append((layer, side // output.shape[1] if spatial else side))
+    return strides
+
+
+def _four_maps(model: keras.Model) -> keras.Model:
+    """A user's model with its maps in order, checked."""
+    maps = getattr(model, "pyramid_outputs", None)
+    if maps is not None:
+        missing = [key for key in ("P2", "P3", "P4", "P5") if key not in maps]
+        if missing:
+            raise ValueError(
+                f"backbone {model.name}: expected pyramid_outputs P2 to P5, "
+                f"got {sorted(maps)}"
+            )
+        maps = [maps[key] for key in ("P2", "P3", "P4", "P5")]
+    else:
+        maps = list(model.outputs)
+    if len(model.inputs) != 1 or tuple(model.inputs[0].shape[1:]) != (None, None, 3):
+        shapes = [tuple(tensor.shape) for tensor in model.inputs]
+        raise ValueError(
+            f"backbone {model.name}: expected one input of shape (None, None, None, "
+            f"3), build it with input_shape=(None, None, 3); got {shapes}"
+        )
+    body = model
+    if getattr(model, "pyramid_outputs", None) is not None:
+        body = keras.Model(model.inputs, maps, name=model.name)
+    probe = keras.KerasTensor((1, _PROBE, _PROBE, 3), model.inputs[0].dtype)
+    specs = keras.tree.flatten(body.compute_output_spec(probe))
+    sides = [tuple(spec.shape[1:3]) for spec in specs]
+    if sides != [(_PROBE // stride,) * 2 for stride in STRIDES]:
+        raise ValueError(
+            f"backbone {model.name}: expected four maps at strides {STRIDES}, got maps "
+            f"of {sides} for an image of {_PROBE}x{_PROBE}"
+        )
+    return body

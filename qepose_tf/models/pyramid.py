@@ -1,0 +1,44 @@
+"""A feature pyramid: coarse maps tell fine maps what they know."""
+
+from collections.abc import Sequence
+
+from keras import layers
+
+from qepose_tf.layers.upsample import Upsample
+from qepose_tf.models.hrnet import Builder
+
+
+def top_down(
+    maps: list, channels: int, outputs: Sequence[int], build: Builder, name="pyramid"
+) -> list:
+    """Adds each map, brought to the same width, to the next finer one.
+
+    Feature Pyramid Networks (Lin et al., CVPR 2017) with a normalised 3x3 convolution
+    at every output.
+
+    Args:
+        maps: `[B, H / s, W / s, C]`, each at half the size of the one before.
+        channels: of the maps as they are added up.
+        outputs: channels of each output.
+        build: makes the layers.
+        name: what the layers' names begin with.
+
+    Returns:
+        As many maps of the same sizes, finest first.
+    """
+    results = []
+    above = None
+    for level, features in reversed(list(enumerate(maps, start=2))):
+        here = f"{name}_{level}"
+        x = build.norm(
+            build.conv(features, channels, 1, f"{here}_lateral"), f"{here}_bn"
+        )
+        if above is not None:
+            up = Upsample(2, name=f"{here}_up")(above)
+            x = layers.Add(name=f"{here}_add")([x, up])
+        above = x = build.relu(x, f"{here}_relu")
+        x = build.conv_norm_relu(
+            x, outputs[level - 2], 3, f"{here}_output", f"{here}_output_bn"
+        )
+        results.append(x)
+    return results[::-1]
