@@ -50,7 +50,7 @@ class _Section(pydantic.BaseModel):
 class ModelConfig(_Section):
     """Arguments of `PoseEstimator`."""
 
-    backbone: Literal["tiny", "w18", "w32", "w48"] = "w32"
+    backbone: Literal["tiny", "w18", "w32", "w48", "efficientnet_lite0"] = "w32"
     backbone_weights: Path | None = None  # training starts from them
     input_size: Annotated[int, Field(strict=True, ge=64, multiple_of=64)] = 512
     keypoint_channels: Count = 20
@@ -94,6 +94,8 @@ class DatasetConfig(_Section):
     tfrecords: Place | None = None
     limit: Count | None = None
     only_labelled: Flag = False  # leave out images without a labelled person
+    share: Positive | None = None  # of the batches, where several are trained together
+    all_people_labelled: Flag | None = None  # None: the file says it of each image
 
     @pydantic.model_validator(mode="after")
     def _check_source(self) -> "DatasetConfig":
@@ -127,7 +129,7 @@ class DataConfig(_Section):
     """Where images and labels come from: COCO files or synthetic scenes."""
 
     root: Place = Path(".")
-    train: DatasetConfig | None = None
+    train: DatasetConfig | list[DatasetConfig] | None = None
     val: DatasetConfig | None = None
     synthetic: SyntheticConfig | None = None
     max_people: Count = 30
@@ -139,7 +141,18 @@ class DataConfig(_Section):
     def _check_source(self) -> "DataConfig":
         if self.synthetic is not None and (self.train or self.val):
             raise ValueError("expected either synthetic or train and val, not both")
+        if self.train == []:
+            raise ValueError("expected at least one data set in train")
+        if len({source.share is None for source in self.train_sources}) > 1:
+            raise ValueError("expected a share for each data set in train, or for none")
         return self
+
+    @property
+    def train_sources(self) -> list[DatasetConfig]:
+        """The data sets of `train`, one or several; empty where there is none."""
+        if self.train is None:
+            return []
+        return self.train if isinstance(self.train, list) else [self.train]
 
 
 class AugmentConfig(_Section):
@@ -149,11 +162,13 @@ class AugmentConfig(_Section):
     rotation: Annotated[float, Field(strict=True, ge=0, le=180)] = 30.0
     scale: tuple[Positive, Positive] = (0.75, 1.5)
     shift: NonNegative = 40.0
+    person_crop: Fraction = 0.0  # share of crops about one person
+    person_scale: tuple[Positive, Positive] = (1.1, 3.0)
     brightness: Fraction = 0.4
     contrast: Fraction = 0.4
     saturation: Fraction = 0.4
 
-    @pydantic.field_validator("scale")
+    @pydantic.field_validator("scale", "person_scale")
     @classmethod
     def _check_scale(cls, scale: tuple[float, float]) -> tuple[float, float]:
         if scale[0] > scale[1]:
@@ -175,6 +190,7 @@ class TrainConfig(_Section):
     drop_factor: Positive = 0.1
     warmup_steps: Natural = 500
     freeze_backbone_epochs: Natural = 0
+    freeze_to_stride: Literal[2, 4, 8, 16, 32] | None = None  # for the whole run
     backbone_rate_factor: Positive = 1.0
     ema_momentum: Fraction | None = None
     gradient_clip_norm: Positive | None = None

@@ -6,6 +6,7 @@ on however many devices it lies.
 
 from keras import ops
 
+from qepose_tf.ops.facts import Divisors, Omega
 from qepose_tf.ops.replicas import replica_sum
 
 
@@ -65,34 +66,26 @@ def offset_loss_sum(poses, keypoints, weight, beta: float = 1.0 / 9.0):
     return ops.sum(smooth_l1(error, beta) * weight[..., None, None])
 
 
-def loss_divisors(omega, cells, disc_cells=None):
+def loss_divisors(omega: Omega, cells, disc_cells: int | None = None) -> Divisors:
     """What the sums are divided by, counted on all replicas.
 
-    They depend on facts alone, so that a batch that is trained in parts has them
-    before its first part.
-
     Args:
-        omega: of the whole batch, as `CIRTargetLayer.locate` returns it.
+        omega: of the whole batch, padded or packed.
         cells: the number of the score maps' cells.
         disc_cells: of one person; the score loss is divided by the cells in Omega, at
             least by these: a batch without people must not weigh its background as if
             Omega had a single cell. None divides it by all cells.
-
-    Returns:
-        Dict of float32 scalars: `scores`, `coordinates`, `cells` of Omega, and
-        `shares`, the number of parts whose losses are summed.
     """
-    owned = omega["owned"]
-    in_omega = replica_sum(ops.sum(owned))
-    labelled = ops.sum(omega["keypoints"][..., 2], axis=-1) * owned
+    in_omega = replica_sum(ops.sum(omega.owned))
+    labelled = ops.sum(omega.keypoints[..., 2], axis=-1) * omega.owned
     coordinates = replica_sum(2.0 * ops.sum(labelled))
     if disc_cells is None:
         scores = replica_sum(ops.cast(cells, "float32"))
     else:
         scores = ops.maximum(in_omega, float(disc_cells))
-    return {
-        "scores": scores,
-        "coordinates": ops.maximum(coordinates, 1.0),
-        "cells": ops.maximum(in_omega, 1.0),
-        "shares": replica_sum(ops.ones(())),
-    }
+    return Divisors(
+        scores=scores,
+        coordinates=ops.maximum(coordinates, 1.0),
+        cells=ops.maximum(in_omega, 1.0),
+        shares=replica_sum(ops.ones(())),
+    )

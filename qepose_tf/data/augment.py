@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+_LEAST_VIEW = 0.25  # of the image's short side, that a crop about a person shows
+
 
 @dataclasses.dataclass(frozen=True)
 class AugmentSettings:
@@ -18,6 +20,10 @@ class AugmentSettings:
         scale: Range of the crop's side as a multiple of the image's short side; above
             1 zooms out.
         shift: Greatest shift in pixels of the crop, either way and axis.
+        person_crop: Probability that a crop is laid about one person instead of the
+            image's centre, so that people are learned who fill the picture.
+        person_scale: Range of such a crop's side as a multiple of the longer side of
+            the box around the person's labelled keypoints.
         brightness: Greatest share of the value range added, either way.
         contrast: Greatest change of the contrast's factor 1, either way.
         saturation: Greatest change of the saturation's factor 1, either way.
@@ -30,12 +36,14 @@ class AugmentSettings:
     rotation: float = 30.0
     scale: tuple[float, float] = (0.75, 1.5)
     shift: float = 40.0
+    person_crop: float = 0.0
+    person_scale: tuple[float, float] = (1.1, 3.0)
     brightness: float = 0.4
     contrast: float = 0.4
     saturation: float = 0.4
 
     def __post_init__(self) -> None:
-        for name in ("flip", "brightness", "contrast", "saturation"):
+        for name in ("flip", "person_crop", "brightness", "contrast", "saturation"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"augment: {name}: expected 0 to 1, got {value}")
@@ -43,16 +51,26 @@ class AugmentSettings:
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ValueError(f"augment: {name}: expected 0 or more, got {value}")
-        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < math.inf:
-            raise ValueError(
-                f"augment: scale: expected two rising positive numbers, "
-                f"got {self.scale}"
-            )
+        for name in ("scale", "person_scale"):
+            value = getattr(self, name)
+            if len(value) != 2 or not 0 < value[0] <= value[1] < math.inf:
+                raise ValueError(
+                    f"augment: {name}: expected two rising positive numbers, "
+                    f"got {value}"
+                )
 
     @classmethod
     def off(cls) -> "AugmentSettings":
         """The central square of every image, its colours untouched."""
-        return cls(0.0, 0.0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0)
+        return cls(
+            flip=0.0,
+            rotation=0.0,
+            scale=(1.0, 1.0),
+            shift=0.0,
+            brightness=0.0,
+            contrast=0.0,
+            saturation=0.0,
+        )
 
     @property
     def recolours(self) -> bool:
@@ -92,30 +110,76 @@ def crop_draw(seed: tf.Tensor) -> tf.Tensor:
     return tf.random.stateless_uniform([5], seed, dtype=tf.float64)
 
 
-def random_crop(
+def view_draw(seed: tf.Tensor) -> tf.Tensor:
+    """What chance has to say about a view: `[2]` float64 in [0, 1).
+
+    Args:
+        seed: `[2]` int, the same as that of the crop.
+    """
+    seed = tf.random.experimental.stateless_fold_in(seed, 1)
+    return tf.random.stateless_uniform([2], seed, dtype=tf.float64)
+
+
+class View(NamedTuple):
+    """What a crop is laid about.
+
+    Attributes:
+        centre: `[2]` (x, y) in pixels of the image.
+        side: That a scale of 1 shows, in the same pixels.
+        scale: Range of the crop's side as a multiple of it.
+    """
+
+    centre: np.ndarray
+    side: float
+    scale: tuple[float, float]
+
+
+def choose_view(
     draw: np.ndarray,
     image_hw: tuple[int, int],
-    input_size: int,
+    keypoints: np.ndarray,
     settings: AugmentSettings,
+) -> View:
+    """The whole image, or at random one of its people.
+
+    Args:
+        draw: `[2]` in [0, 1): whether it is a person, and which.
+        image_hw: Height and width.
+        keypoints: `[M, K, 3]` (x, y, v) in pixels of the image, of those who may be
+            chosen.
+        settings: The probability and the ranges.
+    """
+    if draw[0] < settings.person_crop and len(keypoints):
+        person = keypoints[int(draw[1] * len(keypoints))]
+        points = person[person[:, 2] > 0, :2]
+        low, high = points.min(axis=0), points.max(axis=0)
+        # Somebody who is small, or shows one keypoint, is not blown up to fill it.
+        side = max(float((high - low).max()), _LEAST_VIEW * min(image_hw))
+        return View((low + high) / 2, side, settings.person_scale)
+    # A pixel's centre is an integer: an image's centre stands half a pixel before w/2.
+    centre = np.array(image_hw[::-1]) / 2 - 0.5
+    return View(centre, min(image_hw), settings.scale)
+
+
+def random_crop(
+    draw: np.ndarray, view: View, input_size: int, settings: AugmentSettings
 ) -> Crop:
-    """A square crop about the image's centre.
+    """A square crop about a view.
 
     Args:
         draw: `[5]` from `crop_draw`.
-        image_hw: Height and width.
+        view: From `choose_view`.
         input_size: Side of the crop in pixels.
         settings: The ranges.
     """
     flipped = bool(draw[0] < settings.flip)
     angle = (2 * draw[1] - 1) * math.radians(settings.rotation)
-    low, high = settings.scale
-    zoom = input_size / ((low + (high - low) * draw[2]) * min(image_hw))
+    low, high = view.scale
+    zoom = input_size / ((low + (high - low) * draw[2]) * view.side)
     shift = (2 * draw[3:5] - 1) * settings.shift
     cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
     linear = np.array([[cos, -sin], [sin, cos]])
-    # A pixel's centre is an integer: an image's centre stands half a pixel before w/2.
-    centre = np.array(image_hw[::-1]) / 2 - 0.5
-    origin = input_size / 2 - 0.5 + shift - linear @ centre
+    origin = input_size / 2 - 0.5 + shift - linear @ view.centre
     matrix = np.eye(3)
     matrix[:2, :2], matrix[:2, 2] = linear, origin
     if flipped:

@@ -33,6 +33,9 @@ class ImageRecord:
         area: `[M]` float32, pixels squared, positive.
         boxes: `[M, 4]` float32 (x, y, width, height).
         ignore: Regions of crowds and of people without a labelled keypoint.
+        everyone_labelled: False where people may stand that nobody has labelled, so
+            that what looks like background is not known to be any. The file says it of
+            an image by `"all_people_labelled": 0`.
     """
 
     image_id: int
@@ -43,6 +46,7 @@ class ImageRecord:
     area: np.ndarray
     boxes: np.ndarray
     ignore: tuple[Region, ...]
+    everyone_labelled: bool = True
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,6 +59,8 @@ class CocoDataset:
         skeleton: What the K keypoints are.
         records: In the file's order.
         category_id: Of the people.
+        parts: Of data sets that are trained together (see `mixture`), the number of
+            records and the share of the batches of each; empty for a single one.
     """
 
     path: Path | Url
@@ -62,6 +68,7 @@ class CocoDataset:
     skeleton: Skeleton
     records: list[ImageRecord]
     category_id: int
+    parts: tuple[tuple[int, float], ...] = ()
 
 
 def read_coco(
@@ -314,6 +321,7 @@ def _records(
             area[ends[row] : ends[row + 1]],
             boxes[ends[row] : ends[row + 1]],
             tuple(regions.get(row, ())),
+            image.get("all_people_labelled") not in (0, False),
         )
         for row, image in enumerate(images)
     ]

@@ -1,7 +1,7 @@
 """The order of a data set's rows in each pass over it."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,75 @@ class EpochOrder:
     def batch(self, epoch: int, step: int, batch_size: int) -> np.ndarray:
         """The rows of one batch, both counted from 0: `[batch_size]` int64."""
         return self.of(epoch)[step * batch_size : (step + 1) * batch_size, 1]
+
+
+class MixedOrder(EpochOrder):
+    """The order of data sets that are trained together.
+
+    An epoch has as many images as all data sets together. Each data set's share of them
+    is spread evenly, so that every batch holds it, and taken from passes of its own:
+    each image of a data set is seen once before one is seen again.
+
+    Args:
+        parts: Of each data set, the number of rows and its share; the shares sum to 1.
+        seed: Of the shuffles, 0 or more.
+        initial_epoch: Number of the first pass.
+    """
+
+    def __init__(
+        self, parts: Sequence[tuple[int, float]], seed: int, initial_epoch: int = 0
+    ) -> None:
+        super().__init__(sum(size for size, _ in parts), seed, initial_epoch)
+        self._sizes = [size for size, _ in parts]
+        self._quotas = _quotas(self.count, [share for _, share in parts])
+
+    def of(self, epoch: int) -> np.ndarray:
+        """One epoch: `[count, 2]` int64 of (number of the data set's pass, row)."""
+        rows, times = [], []
+        first_row = 0
+        for part, (size, quota) in enumerate(
+            zip(self._sizes, self._quotas, strict=True)
+        ):
+            number = np.arange(epoch * quota, (epoch + 1) * quota)
+            passes = number // size
+            within = np.empty_like(number)
+            for lap in np.unique(passes):
+                order = np.random.default_rng([self._seed, part, int(lap)])
+                here = passes == lap
+                within[here] = order.permutation(size)[number[here] % size]
+            rows.append(np.stack([passes, within + first_row], axis=-1))
+            times.append((np.arange(quota) + 0.5) / max(quota, 1))
+            first_row += size
+        order = np.argsort(np.concatenate(times), kind="stable")
+        return np.concatenate(rows)[order].astype(np.int64)
+
+
+def _quotas(count: int, shares: Sequence[float]) -> list[int]:
+    """Whole numbers that sum to `count`, as near to the shares as can be."""
+    exact = count * np.array(shares, np.float64)
+    quotas = np.floor(exact).astype(np.int64)
+    left = count - int(quotas.sum())
+    quotas[np.argsort(quotas - exact, kind="stable")[:left]] += 1
+    return quotas.tolist()
+
+
+def epoch_order(
+    count: int,
+    parts: Sequence[tuple[int, float]],
+    seed: int,
+    initial_epoch: int = 0,
+) -> EpochOrder:
+    """The order of a data set, mixed or not.
+
+    Args:
+        count: Number of rows.
+        parts: Of `CocoDataset`; empty for a single data set.
+        seed: Of the shuffles, 0 or more.
+        initial_epoch: Number of the first pass.
+    """
+    if parts:
+        return MixedOrder(parts, seed, initial_epoch)
+    return EpochOrder(count, seed, initial_epoch)
 
 
 def ordered_rows(

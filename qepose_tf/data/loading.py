@@ -39,6 +39,7 @@ class Example(NamedTuple):
         keypoints: `[M, K, 3]` float32 (x, y, v).
         area: `[M]` float32.
         original_area: `[M]` float32, before the image was made smaller.
+        everyone_labelled: Whether what looks like background is known to be it.
     """
 
     image: np.ndarray
@@ -46,6 +47,7 @@ class Example(NamedTuple):
     keypoints: np.ndarray
     area: np.ndarray
     original_area: np.ndarray
+    everyone_labelled: bool = True
 
 
 def read_record_picture(record: ImageRecord) -> Image.Image:
@@ -159,7 +161,9 @@ class ExampleLoader:
         keypoints = record.keypoints.copy()
         keypoints[..., :2] = keypoints[..., :2] @ moved[:2, :2].T + moved[:2, 2]
         area = record.area * np.float32(moved[0, 0] * moved[1, 1])
-        return Example(image, ignore, keypoints, area, record.area)
+        return Example(
+            image, ignore, keypoints, area, record.area, record.everyone_labelled
+        )
 
     def _decode_rgb(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
         """What a cache keeps: a quarter less than the four channels."""

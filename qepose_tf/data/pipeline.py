@@ -10,17 +10,19 @@ import tensorflow as tf
 
 from qepose_tf.data.augment import (
     AugmentSettings,
+    choose_view,
     crop_draw,
     random_crop,
+    view_draw,
     warp_area,
     warp_keypoints,
 )
 from qepose_tf.data.coco import CocoDataset
 from qepose_tf.data.colour import colour_factors, normalised
-from qepose_tf.data.epochs import EpochOrder, ordered_rows, told
+from qepose_tf.data.epochs import epoch_order, ordered_rows, told
 from qepose_tf.data.letterbox import capped_short_side, letterbox
 from qepose_tf.data.loading import Cache, Example, ExampleLoader, read_record_picture
-from qepose_tf.data.selection import select_people
+from qepose_tf.data.selection import select_people, unknown_background
 from qepose_tf.data.warp import blend, covered, neighbours, warp_ignore
 from qepose_tf.ops.geometry import STRIDE, fit_short_side
 
@@ -105,12 +107,15 @@ def train_dataset(
     loader = ExampleLoader(
         coco, math.ceil(_KEPT_SHORT_SIDE * input_size), cache, strict
     )
-    order = EpochOrder(count, seed, initial_epoch)
+    order = epoch_order(count, coco.parts, seed, initial_epoch)
 
-    def moved(row: np.ndarray, draw: np.ndarray) -> tuple[np.ndarray, ...]:
+    def moved(
+        row: np.ndarray, draw: np.ndarray, view: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
         return _moved_example(
             loader(row),
             draw,
+            view,
             augment=augment,
             flip_permutation=coco.skeleton.flip_permutation,
             input_size=input_size,
@@ -126,7 +131,7 @@ def train_dataset(
         random = tf.random.experimental
         seeds = random.stateless_fold_in(tf.constant([seed, 0], tf.int64), epoch)
         seeds = random.stateless_split(random.stateless_fold_in(seeds, row), 2)
-        inputs = [row, crop_draw(seeds[0])]
+        inputs = [row, crop_draw(seeds[0]), view_draw(seeds[0])]
         arrays = tf.numpy_function(moved, inputs, [kind for kind, _ in specs.values()])
         example = {
             name: tf.ensure_shape(array, shape)
@@ -257,6 +262,7 @@ def _moved_specs(
 def _moved_example(
     example: Example,
     draw: np.ndarray,
+    view_draw: np.ndarray,
     *,
     augment: AugmentSettings,
     flip_permutation: tuple[int, ...],
@@ -266,17 +272,22 @@ def _moved_example(
     disc_radius: float,
 ) -> tuple[np.ndarray, ...]:
     hw = example.image.shape[:2]
-    crop = random_crop(draw, hw, input_size, augment)
+    large_enough = example.original_area >= min_area
+    view = choose_view(view_draw, hw, example.keypoints[large_enough], augment)
+    crop = random_crop(draw, view, input_size, augment)
     corners, fractions = neighbours(example.image, crop, input_size)
     keypoints, area, discs = select_people(
         warp_keypoints(example.keypoints, crop, flip_permutation),
         warp_area(example.area, crop),
-        example.original_area >= min_area,
+        large_enough,
         max_people,
         input_size // STRIDE,
         disc_radius,
     )
     ignore = warp_ignore(example.ignore, hw, crop, input_size) | discs
+    if not example.everyone_labelled:
+        kept = keypoints[area > 0]
+        ignore |= unknown_background(kept, input_size // STRIDE, disc_radius)
     backwards, size = np.float32(crop.backwards[:2]), np.float32(hw)
     ignore = ignore[..., None].astype(np.float32)
     return corners, fractions, backwards, size, keypoints, area, ignore

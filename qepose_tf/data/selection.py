@@ -39,6 +39,34 @@ def select_people(
     return kept_keypoints, kept_area, _discs(centres[others], map_size, disc_radius)
 
 
+def unknown_background(
+    keypoints: np.ndarray, map_size: int, disc_radius: float
+) -> np.ndarray:
+    """Where an image that does not label everybody may show somebody else.
+
+    The box around a person's labelled keypoints is surely nobody else's, and so is the
+    disc around the centre; what lies outside of them is not known.
+
+    Args:
+        keypoints: `[M, K, 3]` float32 (x, y, v) in pixels of the crop, of the people
+            that are kept.
+        map_size: Side of the stride-4 map.
+        disc_radius: In cells.
+
+    Returns:
+        `[map_size, map_size]` bool, True where nothing may be learned.
+    """
+    centres, shown = _centres(keypoints, np.ones(len(keypoints)), map_size)
+    labelled = (keypoints[..., 2] > 0)[..., None]
+    cells = keypoints[..., :2] / STRIDE
+    low = np.where(labelled, cells, np.inf).min(axis=1)[..., None]  # [M, 2, 1]
+    high = np.where(labelled, cells, -np.inf).max(axis=1)[..., None]
+    steps = np.arange(map_size)
+    within = (steps >= low) & (steps <= high)  # [M, 2, cells]
+    boxes = (within[:, 1, :, None] & within[:, 0, None, :]).any(axis=0)
+    return ~(boxes | _discs(centres[shown], map_size, disc_radius))
+
+
 def _centres(
     keypoints: np.ndarray, area: np.ndarray, map_size: int
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,17 +1,11 @@
 """The Consistent Instance Representation: the score map's target (Eq. 2)."""
 
 import keras
-import numpy as np
 from keras import ops
 
+from qepose_tf.ops.facts import Omega
 from qepose_tf.ops.oks import oks
-from qepose_tf.ops.targets import (
-    centres,
-    disc_cells,
-    disc_offsets,
-    keypoints_inside,
-    scatter_to_map,
-)
+from qepose_tf.ops.targets import locate_omega, scatter_to_map
 
 LABELS = ("cir", "gaussian", "discrete")
 
@@ -53,42 +47,25 @@ class CIRTargetLayer(keras.layers.Layer):
         self.label = label
         self.gaussian_sigma = gaussian_sigma
 
-    def locate(self, keypoints_px, area, map_hw) -> dict:
+    def locate(self, keypoints_px, area, map_hw, packed: bool = False) -> Omega:
         """Omega of every person.
 
         Args:
             keypoints_px: `[B, M, K, 3]` (x, y, v) in input pixels.
             area: `[B, M]` in input pixels squared; 0 is padding.
             map_hw: height and width of the stride-4 map.
-
-        Returns:
-            A dict, all with `P` = M times the cells of a disc:
-            `cells` `[B, P, 2]` int32; `owned` `[B, P]` float32, 1 where the cell
-            counts; `keypoints` `[B, P, K, 3]` of the cell's person in cells, third
-            number 1 where labelled; `area` `[B, P]` in cells squared.
+            packed: whether only cells that count are listed, in one row for the whole
+                batch. Their number differs from batch to batch, which TensorFlow
+                allows and compilers such as XLA do not.
         """
-        disc_centres, valid = centres(keypoints_px, area, map_hw)
-        cells, owned = disc_cells(disc_centres, valid, area, map_hw, self.radius)
-        batch, people, disc = ops.shape(owned)
-        keypoints = keypoints_inside(keypoints_px, map_hw)  # [B, M, K, 3]
-
-        def per_cell(values):
-            values = ops.repeat(values, disc, axis=1)
-            return ops.stop_gradient(values)
-
-        return {
-            "cells": ops.reshape(cells, [batch, people * disc, 2]),
-            "owned": ops.reshape(owned, [batch, people * disc]),
-            "keypoints": per_cell(keypoints),
-            "area": per_cell(ops.cast(area, "float32") / 16.0),
-        }
+        return locate_omega(keypoints_px, area, map_hw, self.radius, packed)
 
     def call(self, poses, omega, ignore):
         """The target of the score map and its weights.
 
         Args:
-            poses: predicted `[B, P, K, 2]` in cells, at `omega["cells"]`.
-            omega: what `locate` returned.
+            poses: predicted `[B, P, K, 2]` in cells, at `omega.cells`.
+            omega: what `locate` returned, padded or packed.
             ignore: `[B, H, W, 1]`, 1 where the score loss must not look.
 
         Returns:
@@ -96,26 +73,23 @@ class CIRTargetLayer(keras.layers.Layer):
             `weight` `[B, H, W, 1]`: 1 in Omega, `background_weight` outside, 0 where
             ignored; and `quality` `[B, P]`, the OKS at each cell.
         """
-        quality = oks(poses, omega["keypoints"], omega["area"], self.sigmas)
-        quality = ops.stop_gradient(quality) * omega["owned"]
-        map_hw = ops.shape(ignore)[1:3]
-        labels = self._labels(quality, omega["owned"])
-        target = scatter_to_map(labels, omega["cells"], map_hw)
-        inside = scatter_to_map(omega["owned"], omega["cells"], map_hw)
+        quality = oks(poses, omega.keypoints, omega.area, self.sigmas)
+        quality = ops.stop_gradient(quality) * omega.owned
+        shape = ops.shape(ignore)[:3]
+        labels = self._labels(quality, omega)
+        target = scatter_to_map(labels, omega.images, omega.cells, shape)
+        inside = scatter_to_map(omega.owned, omega.images, omega.cells, shape)
         weight = ops.where(inside > 0, 1.0, self.background_weight)
         return target, weight * (1.0 - ops.cast(ignore, "float32")), quality
 
-    def _labels(self, quality, owned):
+    def _labels(self, quality, omega: Omega):
         """What each cell is taught, `[B, P]`; 0 where it does not count."""
         if self.label == "cir":
             return quality
         if self.label == "discrete":
-            return owned
-        offsets = disc_offsets(self.radius)
+            return omega.owned
         sigma = self.gaussian_sigma or self.radius / 2
-        kernel = np.exp(-(offsets**2).sum(-1) / (2.0 * sigma**2)).astype(np.float32)
-        discs = ops.reshape(owned, [ops.shape(owned)[0], -1, len(kernel)])
-        return ops.reshape(discs * ops.convert_to_tensor(kernel), ops.shape(owned))
+        return omega.owned * ops.exp(-omega.distance2 / (2.0 * sigma**2))
 
     def get_config(self):
         """All arguments."""

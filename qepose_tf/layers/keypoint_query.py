@@ -109,7 +109,8 @@ class KeypointQueryEncoding(keras.layers.Layer):
     Call with `keypoint_features` `[B, H, W, K, C]`, `query_offsets`
     `[B, H, W, K, 2]` and `cells` `[B, P, 2]` int32 (x, y); where `cells` is None, all
     cells in row-major order. `counted` `[B, P]`, if given, is 1 for the cells that
-    count in the batch statistics. Returns poses `[B, P, K, 2]` float32 in cells.
+    count in the batch statistics; `images` `[B, P]` int32, if given, says which image
+    each cell lies in (see `Omega`). Returns poses `[B, P, K, 2]` float32 in cells.
     """
 
     def __init__(
@@ -153,24 +154,30 @@ class KeypointQueryEncoding(keras.layers.Layer):
             self.semantic_offset.build(at_cells)
 
     def call(
-        self, keypoint_features, query_offsets, cells=None, training=None, counted=None
+        self,
+        keypoint_features,
+        query_offsets,
+        cells=None,
+        training=None,
+        counted=None,
+        images=None,
     ):
         """Poses `[B, P, K, 2]` in cells."""
         batch, height, width, keypoints, channels = ops.shape(keypoint_features)
         if cells is None:
             cells = ops.tile(cell_centres(height, width)[None], [batch, 1, 1])
-        here = take_cells(keypoint_features, cells)  # [B, P, K, C]
-        hop = take_cells(query_offsets, cells)
+        here = take_cells(keypoint_features, cells, images)  # [B, P, K, C]
+        hop = take_cells(query_offsets, cells, images)
         queries = ops.expand_dims(ops.cast(cells, "float32"), 2) + hop  # [B, P, K, 2]
         points = ops.expand_dims(queries, 3)
         if self.semantic_points:
             points = points + self._around_query(here)  # [B, P, K, N, 2]
-        sampled = sample_per_keypoint(keypoint_features, points, bool(training))
+        sampled = sample_per_keypoint(keypoint_features, points, bool(training), images)
         features = self.aggregate(sampled)
-        count = ops.shape(features)[1]
-        flat = ops.reshape(features, [batch, count, keypoints * channels])
+        rows = ops.shape(features)[:2]
+        flat = ops.reshape(features, [*rows, keypoints * channels])
         flat = ops.relu(self.norm(flat, training=training, counted=counted))
-        features = ops.reshape(flat, [batch, count, keypoints, channels])
+        features = ops.reshape(flat, [*rows, keypoints, channels])
         return queries + self.offset(features)
 
     def _around_query(self, features):
@@ -192,7 +199,13 @@ class KeypointQueryEncoding(keras.layers.Layer):
         )
 
     def compute_output_spec(
-        self, keypoint_features, query_offsets, cells=None, training=None, counted=None
+        self,
+        keypoint_features,
+        query_offsets,
+        cells=None,
+        training=None,
+        counted=None,
+        images=None,
     ):
         """Poses are float32 whatever the features are."""
         batch, height, width, keypoints, _ = keypoint_features.shape

@@ -26,17 +26,29 @@ class KeypointRegression(keras.layers.Layer):
         """Nothing to build."""
 
     def call(
-        self, keypoint_features, query_offsets, cells=None, training=None, counted=None
+        self,
+        keypoint_features,
+        query_offsets,
+        cells=None,
+        training=None,
+        counted=None,
+        images=None,
     ):
         """Poses `[B, P, K, 2]` in cells."""
         batch, height, width = ops.shape(query_offsets)[:3]
         if cells is None:
             cells = ops.tile(cell_centres(height, width)[None], [batch, 1, 1])
         here = ops.expand_dims(ops.cast(cells, "float32"), 2)
-        return here + take_cells(query_offsets, cells)
+        return here + take_cells(query_offsets, cells, images)
 
     def compute_output_spec(
-        self, keypoint_features, query_offsets, cells=None, training=None, counted=None
+        self,
+        keypoint_features,
+        query_offsets,
+        cells=None,
+        training=None,
+        counted=None,
+        images=None,
     ):
         """Poses are float32 whatever the features are."""
         batch, height, width, keypoints, _ = query_offsets.shape

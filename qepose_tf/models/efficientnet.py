@@ -29,7 +29,7 @@ STAGES = (
 # The stages whose maps leave the encoder, at strides 4, 8, 16 and 32.
 TAPPED = (1, 2, 4, 6)
 PYRAMID = 64
-OUTPUTS = (32, 48, 48, 48)
+OUTPUTS = (24, 24, 40, 40)
 
 
 class _Encoder:

@@ -1,5 +1,7 @@
 """The pose estimator: body, head, decoder and losses in one functional model."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -14,8 +16,9 @@ from qepose_tf.losses import (
     score_loss_sum,
 )
 from qepose_tf.models import head
-from qepose_tf.models.hrnet import VARIANTS, hrnet
+from qepose_tf.models.bodies import build_body
 from qepose_tf.models.metrics import Correlation
+from qepose_tf.ops.facts import Divisors, Facts, Omega
 from qepose_tf.ops.sampling import take_cells
 from qepose_tf.ops.targets import disc_offsets
 from qepose_tf.skeleton import Skeleton
@@ -25,6 +28,10 @@ MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 STRIDE_32 = 32
 TRAINING_ONLY = ("keypoint_features", "query_offsets")
+# Only TensorFlow has arrays whose size differs from step to step; a batch with many
+# people in one image costs as many cells there as are owned, not as many as padding
+# has.
+_PACKED = keras.backend.backend() == "tensorflow"
 
 
 def _rgb(name: str, values) -> np.ndarray:
@@ -54,7 +61,10 @@ class PoseEstimator(keras.Model):
 
     Args:
         skeleton: the keypoints, a `Skeleton` or its dict.
-        backbone: a key of `models.hrnet.VARIANTS`.
+        backbone: a name of `models.bodies.named_bodies`, or a functional model with
+            maps at strides 4 to 32 (see `models.bodies.build_body`). Its weights are
+            taken as they are; `mean` and `std` are what it wants its pixels to have
+            had taken off.
         input_size: side of the training crop and short side at inference, pixels.
         keypoint_channels: of each keypoint's representation.
         instance_channels: of the instance feature.
@@ -90,7 +100,7 @@ class PoseEstimator(keras.Model):
     def __init__(
         self,
         skeleton: Skeleton | dict,
-        backbone: str = "w32",
+        backbone: str | keras.Model = "w32",
         input_size: int = 512,
         keypoint_channels: int = 20,
         instance_channels: int = 64,
@@ -141,7 +151,7 @@ class PoseEstimator(keras.Model):
                 "momentum": batch_norm_momentum,
                 "synchronized": synchronized_batch_norm,
             }
-            body = hrnet(backbone, batch_norm_momentum, synchronized_batch_norm)
+            body = build_body(backbone, batch_norm_momentum, synchronized_batch_norm)
             # Functional graph
             images = keras.Input((None, None, 3), dtype="float32", name="images")
             branches = body(images)
@@ -167,7 +177,7 @@ class PoseEstimator(keras.Model):
                 encoding,
                 pose_query,
                 instance_channels,
-                VARIANTS[backbone].width,
+                branches[0].shape[-1],
                 norm,
             )
             maps = {"score_map": head.score(encoded)}
@@ -224,47 +234,61 @@ class PoseEstimator(keras.Model):
         return (ops.cast(images, "float32") - mean) / std
 
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+        self,
+        x=None,
+        y=None,
+        y_pred=None,
+        sample_weight=None,
+        training=True,
+        divisors: Divisors | None = None,
     ):
         """Makes the targets from facts and predictions, and returns the loss.
 
-        The counts that the sums are divided by are those of the whole batch on all
-        replicas.
+        Args:
+            x: not looked at.
+            y: facts, see the class.
+            y_pred: outputs of this model.
+            sample_weight: not looked at.
+            training: whether batch statistics are used and moved.
+            divisors: of the whole batch on all replicas, where `y` is a part of it;
+                None counts them here.
         """
-        omega, poses = self.poses_in_omega(y, y_pred, training)
+        facts = Facts.of(y)
+        omega, poses = self.poses_in_omega(facts, y_pred, training)
         score_map = y_pred["score_map"]
-        target, weight, quality = self.cir_target(poses, omega, y["ignore"])
-        owned = omega["owned"]
-        divisors = y.get("divisors")
+        target, weight, quality = self.cir_target(poses, omega, facts.ignore)
         if divisors is None:
             divisors = self.loss_divisors(omega, ops.size(score_map))
-        score_loss = score_loss_sum(score_map, target, weight) / divisors["scores"]
+        score_loss = score_loss_sum(score_map, target, weight) / divisors.scores
 
-        offset_weight = owned
+        offset_weight = omega.owned
         if self.settings["area_weighted"]:
-            area = ops.where(omega["area"] > 0, omega["area"], 1.0)
-            offset_weight = owned * ops.rsqrt(area)
+            area = ops.where(omega.area > 0, omega.area, 1.0)
+            offset_weight = omega.owned * ops.rsqrt(area)
         offset_loss = offset_loss_sum(
-            poses, omega["keypoints"], offset_weight, self.settings["offset_beta"]
+            poses, omega.keypoints, offset_weight, self.settings["offset_beta"]
         )
-        offset_loss = offset_loss / divisors["coordinates"]
+        offset_loss = offset_loss / divisors.coordinates
 
         self._update_metrics(
-            score_loss, offset_loss, y_pred, omega, quality, divisors["shares"]
+            score_loss, offset_loss, y_pred, omega, quality, divisors.shares
         )
         loss = (
             self.settings["score_weight"] * score_loss
             + self.settings["offset_weight"] * offset_loss
         )
         if "quality_map" in y_pred:
-            counted = owned * take_cells(1.0 - y["ignore"], omega["cells"])[..., 0]
-            estimate = take_cells(y_pred["quality_map"], omega["cells"])[..., 0]
+            where = omega.cells, omega.images
+            counted = omega.owned * take_cells(1.0 - facts.ignore, *where)[..., 0]
+            estimate = take_cells(y_pred["quality_map"], *where)[..., 0]
             quality_loss = quality_loss_sum(estimate, quality, counted)
-            quality_loss = quality_loss / divisors["cells"]
+            quality_loss = quality_loss / divisors.cells
             loss = loss + self.settings["quality_weight"] * quality_loss
         return loss
 
-    def poses_in_omega(self, facts: dict, outputs: dict, training: bool = False):
+    def poses_in_omega(
+        self, facts: Facts, outputs: dict, training: bool = False
+    ) -> tuple[Omega, Any]:
         """Omega of every person and the poses regressed from its cells.
 
         Args:
@@ -276,17 +300,20 @@ class PoseEstimator(keras.Model):
             What `CIRTargetLayer.locate` returns, and poses `[B, P, K, 2]` in cells.
         """
         map_hw = ops.shape(outputs["score_map"])[1:3]
-        omega = self.cir_target.locate(facts["keypoints"], facts["area"], map_hw)
+        omega = self.cir_target.locate(
+            facts.keypoints, facts.area, map_hw, packed=_PACKED
+        )
         poses = self.encoding(
             outputs["keypoint_features"],
             outputs["query_offsets"],
-            omega["cells"],
+            omega.cells,
             training=training,
-            counted=omega["owned"],
+            counted=omega.owned,
+            images=omega.images,
         )
         return omega, poses
 
-    def loss_divisors(self, omega: dict, cells):
+    def loss_divisors(self, omega: Omega, cells) -> Divisors:
         """`losses.loss_divisors` with this model's settings."""
         only_omega = self.settings["score_normaliser"] == "omega"
         disc = len(disc_offsets(self.settings["disc_radius"])) if only_omega else None
@@ -296,7 +323,7 @@ class PoseEstimator(keras.Model):
         # Each share is a part of a sum, and Keras takes the mean over shares.
         self.score_loss_tracker.update_state(score_loss * shares)
         self.offset_loss_tracker.update_state(offset_loss * shares)
-        owned = omega["owned"]
+        owned = omega.owned
         # Flat: Keras would take the mean of each image's row first, which has no length
         # where nobody is, and another length in every batch.
         self.oks_tracker.update_state(
@@ -305,7 +332,7 @@ class PoseEstimator(keras.Model):
         scores = outputs["score_map"]
         if "quality_map" in outputs:
             scores = head.ranking(scores, outputs["quality_map"])
-        scores = take_cells(scores, omega["cells"])[..., 0]
+        scores = take_cells(scores, omega.cells, omega.images)[..., 0]
         self.correlation_tracker.update_state(scores, quality, sample_weight=owned)
 
     def predict_step(self, *args):
@@ -320,6 +347,8 @@ class PoseEstimator(keras.Model):
         settings = {**self.settings}
         for key in ("mean", "std"):
             settings[key] = [float(value) for value in settings[key]]
+        if isinstance(settings["backbone"], keras.Model):
+            settings["backbone"] = keras.saving.serialize_keras_object(self.body)
         return {
             **settings,
             "skeleton": self.skeleton.to_dict(),
@@ -329,4 +358,9 @@ class PoseEstimator(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The inverse of `get_config`."""
-        return cls(**config)
+        backbone = config["backbone"]
+        if isinstance(backbone, dict):
+            backbone = keras.saving.deserialize_keras_object(
+                backbone, custom_objects=custom_objects
+            )
+        return cls(**{**config, "backbone": backbone})

@@ -64,27 +64,31 @@ def corners(points, height, width, axis: int = -1):
     return ops.stack(cells, axis=axis), ops.stack(weights, axis=axis)
 
 
-def take_cells(features, cells):
+def take_cells(features, cells, images=None):
     """Features at whole cells.
 
     Args:
         features: `[B, H, W, ...]`.
         cells: `[B, P, 2]` (x, y), integers of any type inside the map.
+        images: `[R, P]` int32, the image of each cell of `[R, P, 2]`; None: row `b`
+            lists cells of image `b`.
 
     Returns:
-        `[B, P, ...]`.
+        `[B, P, ...]`, or `[R, P, ...]`.
     """
     batch, height, width, *rest = ops.shape(features)
     cells = ops.cast(cells, "int32")
     rows = cells[..., 1] * width + cells[..., 0]
-    rows = rows + _image_numbers(rows, batch) * (height * width)
+    rows = rows + _image_numbers(rows, batch, images) * (height * width)
     values = _take_rows(ops.reshape(features, [batch * height * width, -1]), rows)
-    return ops.reshape(values, [batch, ops.shape(rows)[1], *rest])
+    return ops.reshape(values, [*ops.shape(rows), *rest])
 
 
-def _image_numbers(cells, batch):
-    """`0..B-1`, shaped to broadcast against `cells` `[B, ...]`."""
-    return ops.reshape(ops.arange(batch), [-1] + [1] * (len(cells.shape) - 1))
+def _image_numbers(cells, batch, images=None):
+    """The image of each of `cells` `[B, P, ...]`, shaped to broadcast against them."""
+    if images is None:
+        return ops.reshape(ops.arange(batch), [-1] + [1] * (len(cells.shape) - 1))
+    return ops.reshape(images, [*ops.shape(images), *[1] * (len(cells.shape) - 2)])
 
 
 def bilinear_sample(features, points):
@@ -104,18 +108,19 @@ def bilinear_sample(features, points):
     return _weighted_sum(values, weights)
 
 
-def sample_per_keypoint(features, points, training=False):
+def sample_per_keypoint(features, points, training=False, images=None):
     """Each keypoint's own features at that keypoint's points, as a sum over points.
 
     Args:
         features: `[B, H, W, K, C]`.
         points: `[B, P, K, N, 2]` float32 (x, y) in cells; clamped to the border.
         training: whether a gradient will be asked for: see `_sampled`.
+        images: of each of the `P` points, see `take_cells`.
 
     Returns:
         `[B, P, K, C]`: the sum over the `N` points.
     """
-    rows, weights = _keypoint_rows(features, points)
+    rows, weights = _keypoint_rows(features, points, images)
     batch, cells, keypoints, _, count = ops.shape(rows)
     corner_rows = [batch, cells, keypoints, 4 * count]
     return _sampled(_rows_of(features), rows, weights, corner_rows, training)
@@ -197,14 +202,14 @@ def _rows_of(features):
     return ops.reshape(features, [-1, ops.shape(features)[-1]])
 
 
-def _keypoint_rows(features, points):
+def _keypoint_rows(features, points, images=None):
     """Rows of `[B * H * W * K, C]` around points `[B, P, K, ..., 2]`, and weights.
 
     The corners' axis is the last but one.
     """
     batch, height, width, keypoints, _ = ops.shape(features)
     cells, weights = corners(points, height, width, axis=-2)
-    pixels = cells + _image_numbers(cells, batch) * (height * width)
+    pixels = cells + _image_numbers(cells, batch, images) * (height * width)
     keypoint = ops.arange(keypoints)
     if len(points.shape) == 5:  # several points of a keypoint: [B, P, K, 4, N]
         keypoint = ops.reshape(keypoint, [-1, 1, 1])

@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from qepose_tf.ops.facts import Omega
 from qepose_tf.ops.geometry import STRIDE
 
 
@@ -117,21 +118,62 @@ def disc_cells(disc_centres, valid, area, map_hw, radius: float):
     return ops.clip(cells, 0, limit), ops.cast(owned, "float32")
 
 
-def scatter_to_map(values, cells, map_hw):
-    """Adds values into an empty map.
+def locate_omega(keypoints_px, area, map_hw, radius: float, packed: bool) -> Omega:
+    """Omega of every person, padded or packed (see `Omega`).
 
     Args:
-        values: `[B, P]`.
-        cells: `[B, P, 2]` int32 (x, y) inside the map.
-        map_hw: height and width of the map.
+        keypoints_px: `[B, M, K, 3]` (x, y, v) in input pixels.
+        area: `[B, M]` in input pixels squared; 0 marks padding.
+        map_hw: height and width of the stride-4 map.
+        radius: of a disc, in cells.
+        packed: whether cells that do not count are left out.
+    """
+    keypoints = keypoints_inside(keypoints_px, map_hw)  # [B, M, K, 3]
+    disc_centres, valid = centres(keypoints_px, area, map_hw)
+    cells, owned = disc_cells(disc_centres, valid, area, map_hw, radius)
+    batch, people, disc = ops.shape(owned)
+    owned = ops.reshape(owned, [-1])
+    if packed:
+        (rows,) = ops.nonzero(owned)
+        # One cell that does not count keeps an empty batch from having no cell at all.
+        rows = ops.pad(ops.cast(rows, "int32"), [[0, 1]])[None]
+        counts = ops.pad(ops.ones_like(rows[:, 1:], "float32"), [[0, 0], [0, 1]])
+    else:
+        rows = ops.reshape(ops.arange(batch * people * disc), [batch, people * disc])
+        counts = ops.reshape(owned, [batch, people * disc])
+    person = rows // disc
+    offsets = disc_offsets(radius)
+    distance2 = ops.convert_to_tensor((offsets**2).sum(-1).astype("float32"))
+
+    def of_person(values):
+        shape = ops.shape(values)
+        values = ops.reshape(values, [batch * people, *shape[2:]])
+        return ops.stop_gradient(ops.take(values, person, axis=0))
+
+    return Omega(
+        images=person // people,
+        cells=ops.take(ops.reshape(cells, [-1, 2]), rows, axis=0),
+        owned=counts,
+        distance2=ops.take(distance2, rows % disc, axis=0),
+        keypoints=of_person(keypoints),
+        area=of_person(ops.cast(area, "float32") / STRIDE**2),
+    )
+
+
+def scatter_to_map(values, images, cells, shape):
+    """Adds values into empty maps.
+
+    Args:
+        values: `[B, P]`, or any number of rows.
+        images: like `values`, int32, the map that each belongs to.
+        cells: like `values` with a last axis of 2, int32 (x, y) inside the map.
+        shape: number, height and width of the maps.
 
     Returns:
         `[B, H, W, 1]`.
     """
-    height, width = map_hw
-    batch = ops.shape(values)[0]
-    image = ops.arange(batch)[:, None] * (height * width)
-    rows = image + cells[..., 1] * width + cells[..., 0]
+    batch, height, width = shape
+    rows = (images * height + cells[..., 1]) * width + cells[..., 0]
     flat = ops.segment_sum(
         ops.reshape(values, [-1]), ops.reshape(rows, [-1]), batch * height * width
     )

@@ -10,8 +10,9 @@ import tensorflow as tf
 from qepose_tf.config import Config
 from qepose_tf.data.augment import AugmentSettings
 from qepose_tf.data.coco import CocoDataset
-from qepose_tf.data.epochs import EpochOrder
+from qepose_tf.data.epochs import epoch_order
 from qepose_tf.data.pipeline import train_dataset
+from qepose_tf.models.bodies import layers_up_to
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import Skeleton
 from qepose_tf.training.keras_mends import leave_out_symbolic_build
@@ -41,7 +42,15 @@ def initial_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
     model = build_model(config, skeleton)
     if config.model.backbone_weights is not None:
         load_backbone_weights(model, config.model.backbone_weights)
+    for layer in frozen_layers(model, config):
+        layer.trainable = False
     return model
+
+
+def frozen_layers(model: PoseEstimator, config: Config) -> list[keras.Layer]:
+    """The body's layers that keep their weights through the whole run."""
+    stride = config.train.freeze_to_stride
+    return layers_up_to(model.body, stride) if stride else []
 
 
 def compile_model(model: PoseEstimator, config: Config, steps_per_epoch: int) -> None:
@@ -145,7 +154,7 @@ def train_batches(
 
 def image_ids(config: Config, data: CocoDataset) -> Callable[[int, int], list[int]]:
     """The ids of the images of a step, by (epoch, step) from 0."""
-    order = EpochOrder(len(data.records), config.seed)
+    order = epoch_order(len(data.records), data.parts, config.seed)
 
     def of_step(epoch: int, step: int) -> list[int]:
         rows = order.batch(epoch, step, config.train.batch_size)

@@ -1,9 +1,11 @@
 """The datasets of a config: COCO files, prepared TFRecords, or scenes drawn now."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from qepose_tf.config import Config, DatasetConfig
 from qepose_tf.data.coco import CocoDataset, read_coco
+from qepose_tf.data.mixing import mixture
 from qepose_tf.data.synthetic import write_scenes
 from qepose_tf.data.tfrecord import read_tfrecords
 from qepose_tf.locations import Url
@@ -25,13 +27,15 @@ def read_datasets(
         if data.synthetic.val_scenes == 0:
             return train, train
         return train, _scenes(config, skeleton, "val")
-    if data.train is None:
+    sources = data.train_sources
+    if not sources:
         raise ValueError("no training data: expected data.train or data.synthetic")
-    train, val = (
+    *train, val = (
         source and read_dataset(source, data.root, skeleton, data.strict)
-        for source in (data.train, data.val)
+        for source in (*sources, data.val)
     )
-    return train, val
+    shares = [source.share for source in sources]
+    return mixture(train, None if None in shares else shares), val
 
 
 def read_dataset(
@@ -55,9 +59,15 @@ def read_dataset(
         "strict": strict,
     }
     if source.tfrecords is not None:
-        return read_tfrecords(root / source.tfrecords, skeleton, **options)
-    annotations, images = root / source.annotations, root / source.images
-    return read_coco(annotations, images, skeleton, **options)
+        coco = read_tfrecords(root / source.tfrecords, skeleton, **options)
+    else:
+        annotations, images = root / source.annotations, root / source.images
+        coco = read_coco(annotations, images, skeleton, **options)
+    if source.all_people_labelled is None:
+        return coco
+    everyone = source.all_people_labelled
+    records = [replace(record, everyone_labelled=everyone) for record in coco.records]
+    return replace(coco, records=records)
 
 
 def _scenes(config: Config, skeleton: Skeleton, split: str) -> CocoDataset:

@@ -63,6 +63,7 @@ def fit(
     *,
     epochs: int,
     frozen_epochs: int = 0,
+    frozen_layers: Sequence[keras.Layer] = (),
     verbose: int = 0,
 ) -> None:
     """Trains until `epochs` are done, from the state's epoch and step.
@@ -78,10 +79,11 @@ def fit(
         dataset: endless batches from an epoch and a step of it.
         epochs: in all.
         frozen_epochs: the first ones, in which the body keeps its weights.
+        frozen_layers: of the body, that keep their weights in all of them.
         verbose: of Keras.
     """
     while state.epoch < epochs:
-        _freeze(model, state.epoch < frozen_epochs)
+        _freeze(model, state.epoch < frozen_epochs, frozen_layers)
         if state.step >= state.steps_per_epoch:
             _end_epoch(model, state, callbacks, epochs)
             continue
@@ -101,12 +103,14 @@ def fit(
         if last.stopped:
             logger.info("a callback ended training after epoch %d", state.epoch)
             break
-    _freeze(model, False)
+    _freeze(model, False, frozen_layers)
 
 
-def _freeze(model: PoseEstimator, frozen: bool) -> None:
+def _freeze(model: PoseEstimator, frozen: bool, always: Sequence[keras.Layer]) -> None:
     if model.body.trainable == frozen:
         model.body.trainable = not frozen
+        for layer in always:
+            layer.trainable = False
         # The traced step knows the weights that it was traced with.
         model.train_function = None
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from qepose_tf.drawing import draw_poses
 from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.ops.facts import Facts
 
 OMEGA = (60, 220, 220)
 IGNORED = (200, 40, 40)
@@ -50,7 +51,7 @@ class TrainingPictures:
         images, facts = self._batch
         model = self._model()
         outputs = model(images, training=False)
-        omega, poses = model.poses_in_omega(facts, outputs)
+        omega, poses = model.poses_in_omega(Facts.of(facts), outputs)
         target, weight, _ = model.cir_target(poses, omega, facts["ignore"])
         arrays = {
             "poses": outputs["poses"],

@@ -17,6 +17,7 @@ from qepose_tf.training import run_folder
 from qepose_tf.training.building import (
     compile_model,
     dtype_policy,
+    frozen_layers,
     image_ids,
     initial_model,
     steps_per_epoch,
@@ -172,6 +173,7 @@ def _train(
                     distributed(strategy, batches),
                     epochs=config.train.epochs,
                     frozen_epochs=config.train.freeze_backbone_epochs,
+                    frozen_layers=frozen_layers(model, config),
                     verbose=_verbosity(progress),
                 )
         except (KeyboardInterrupt, Preempted) as stop:

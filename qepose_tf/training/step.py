@@ -7,10 +7,11 @@ import tensorflow as tf
 from keras import ops
 
 from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.ops.facts import Divisors, Facts
 from qepose_tf.ops.geometry import STRIDE
 from qepose_tf.training.keras_mends import with_an_axis
 
-Batch = tuple[tf.Tensor, dict[str, tf.Tensor]]
+Batch = tuple[tf.Tensor, Facts]
 SKIPPED = "skipped_steps"
 NORM = "gradient_norm"
 
@@ -69,10 +70,14 @@ class TrainStep:
     def _gradients(self, data: Batch, weights: list) -> tuple[list, tf.Tensor]:
         """The gradients and the loss of a replica's share."""
         total, loss = None, tf.constant(0.0)
-        for images, facts in self._cut(data):
+        images, facts = data[0], Facts.of(data[1])
+        divisors = self._divisors(images, facts)
+        for piece, labels in self._cut(images, facts):
             with tf.GradientTape() as tape:
-                outputs = self.model(images, training=True)
-                part = self.model.compute_loss(x=images, y=facts, y_pred=outputs)
+                outputs = self.model(piece, training=True)
+                part = self.model.compute_loss(
+                    x=piece, y=labels, y_pred=outputs, divisors=divisors
+                )
                 scaled = self.model.optimizer.scale_loss(part)
             found = tape.gradient(scaled, weights)
             # A weight that a loss does not reach has none.
@@ -84,21 +89,19 @@ class TrainStep:
             total = found if total is None else list(map(tf.add, total, found))
         return total, loss
 
-    def _cut(self, data: Batch) -> list[Batch]:
-        images, facts = data
+    def _divisors(self, images: tf.Tensor, facts: Facts) -> Divisors | None:
+        """Those of the whole batch; None where it is not cut, and has its own."""
         if self.parts == 1:
-            return [data]
+            return None
         map_hw = ops.shape(images)[1] // STRIDE, ops.shape(images)[2] // STRIDE
-        omega = self.model.cir_target.locate(facts["keypoints"], facts["area"], map_hw)
+        omega = self.model.cir_target.locate(facts.keypoints, facts.area, map_hw)
         cells = ops.shape(images)[0] * map_hw[0] * map_hw[1]
         divisors = self.model.loss_divisors(omega, cells)
-        divisors["shares"] = divisors["shares"] * self.parts
+        return divisors._replace(shares=divisors.shares * self.parts)
+
+    def _cut(self, images: tf.Tensor, facts: Facts) -> list[Batch]:
+        if self.parts == 1:
+            return [(images, facts)]
         pieces = tf.split(images, self.parts)
-        rows = {name: tf.split(fact, self.parts) for name, fact in facts.items()}
-        return [
-            (
-                piece,
-                {name: row[i] for name, row in rows.items()} | {"divisors": divisors},
-            )
-            for i, piece in enumerate(pieces)
-        ]
+        rows = zip(*(tf.split(fact, self.parts) for fact in facts), strict=True)
+        return [(piece, Facts(*row)) for piece, row in zip(pieces, rows, strict=True)]

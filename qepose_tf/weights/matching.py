@@ -1,4 +1,4 @@
-"""Which tensor of a PyTorch HRNet belongs to which weight of the body."""
+"""Which tensor of a PyTorch checkpoint belongs to which weight of the body."""
 
 import re
 from collections import defaultdict
@@ -8,7 +8,9 @@ import keras
 import numpy as np
 from ml_dtypes import bfloat16
 
+from qepose_tf.models.bodies import name_of
 from qepose_tf.models.hrnet import VARIANTS
+from qepose_tf.weights import efficientnet
 from qepose_tf.weights.checkpoint import names_of
 
 FLOATS = {np.dtype(name) for name in ("<f2", "<f4", "<f8")} | {np.dtype(bfloat16)}
@@ -37,6 +39,12 @@ MMPOSE_PARTS = ("head", "keypoint_head")
 UNUSED = (*CLASSIFIER_PARTS, "final_layer", *DEKR_PARTS)
 
 
+# Keras' axes from torch's: [O, I, H, W] -> [H, W, I, O], and for one filter a channel
+# [C, 1, H, W] -> [H, W, C, 1].
+Axes = tuple[int, ...]
+KERNEL, DEPTHWISE, VECTOR = (2, 3, 1, 0), (2, 3, 0, 1), (0,)
+
+
 @dataclass(frozen=True)
 class Match:
     """Every tensor of a checkpoint and every weight of a body, in one of three lists.
@@ -59,12 +67,14 @@ def match_tensors(tensors: dict[str, np.ndarray], body: keras.Model) -> Match:
 
     Args:
         tensors: by their names in PyTorch, in its layout.
-        body: of `models.hrnet.hrnet`.
+        body: of `models.bodies.build_body`, by name.
 
     Raises:
         ValueError: a tensor is missing, unknown, of another shape or holds no finite
-            numbers; the network is no HRNet or one of another width.
+            numbers; the network is not the body's or one of another width.
     """
+    if variant_of(body) == "efficientnet_lite0":
+        return _match_efficientnet(tensors, body)
     inner, outer = _without_prefix(tensors)
     _check_width(inner, body)
     weights = _weights(body)
@@ -88,9 +98,50 @@ def match_tensors(tensors: dict[str, np.ndarray], body: keras.Model) -> Match:
 
 
 def variant_of(body: keras.Model) -> str:
-    """The body's key in `models.hrnet.VARIANTS`."""
-    width = body.outputs[0].shape[-1]
-    return next(name for name, row in VARIANTS.items() if row.width == width)
+    """The body's name in `models.bodies.named_bodies`.
+
+    Raises:
+        ValueError: it is a body of the user's own, for which no checkpoint is known.
+    """
+    name = name_of(body)
+    if name is None:
+        raise ValueError(f"no checkpoint is known for the body {body.name}")
+    return name
+
+
+def _match_efficientnet(tensors: dict[str, np.ndarray], body: keras.Model) -> Match:
+    """As `match_tensors`, of EfficientNet-Lite0; its pyramid is new."""
+    if not {"_conv_stem.weight", "conv_stem.weight"} & set(tensors):
+        raise ValueError(
+            "expected an EfficientNet-Lite0 that starts with conv_stem.weight, got "
+            f"{names_of(list(tensors))}"
+        )
+    names = efficientnet.layer_names(tensors)
+    weights = _weights(body)
+    pairs, unknown, found = [], [], set()
+    unused: dict[str, list[str]] = defaultdict(list)
+    for name, value in tensors.items():
+        layer, _, last = name.rpartition(".")
+        ours = f"{names.get(layer)}.{last}"
+        if ours in weights:
+            pairs.append((weights[ours][0], _converted(name, value, *weights[ours])))
+            found.add(ours)
+        elif last == COUNTER:
+            unused[COUNTER].append(name)
+        elif name.split(".")[0] in efficientnet.CLASSIFIER_PARTS:
+            unused[name.split(".")[0]].append(name)
+        else:
+            unknown.append(name)
+    if unknown:
+        raise ValueError(
+            f"holds tensors that EfficientNet-Lite0 lacks: {names_of(unknown)}"
+        )
+    missing = [name for name in weights if name not in found]
+    kept = [name for name in missing if name.startswith(efficientnet.PYRAMID)]
+    if len(kept) < len(missing):
+        lacking = [name for name in missing if name not in kept]
+        raise ValueError(f"lacks tensors that the body needs: {names_of(lacking)}")
+    return Match(pairs, dict(unused), kept, "EfficientNet-Lite0 classification")
 
 
 def _without_prefix(tensors: dict) -> tuple[dict, dict]:
@@ -122,18 +173,24 @@ def _check_width(tensors: dict, body: keras.Model) -> None:
         )
 
 
-def _weights(body: keras.Model) -> dict[str, tuple[keras.Variable, bool]]:
-    """The body's variables by torch's names, and whether it is a kernel."""
-    found = {}
+def _weights(body: keras.Model) -> dict[str, tuple[keras.Variable, Axes]]:
+    """The body's variables by their layer and torch's name, and their axes in torch.
+
+    HRNet's layers go by the checkpoints' names, EfficientNet's by their own.
+    """
+    dotted = variant_of(body) in VARIANTS
+    found: dict[str, tuple[keras.Variable, Axes]] = {}
     for layer in body.layers:
-        key = layer.name.replace("_", ".").replace("fuse.layers", "fuse_layers")
+        key = layer.name
+        if dotted:
+            key = key.replace("_", ".").replace("fuse.layers", "fuse_layers")
         if isinstance(layer, keras.layers.Conv2D):
-            found[f"{key}.weight"] = (layer.kernel, True)
+            found[f"{key}.weight"] = (layer.kernel, KERNEL)
+        elif isinstance(layer, keras.layers.DepthwiseConv2D):
+            found[f"{key}.weight"] = (layer.kernel, DEPTHWISE)
         elif isinstance(layer, keras.layers.BatchNormalization):
             for theirs, ours in NORM.items():
-                found[f"{key}.{theirs}"] = (getattr(layer, ours), False)
-    if len(found) != len(body.variables):
-        raise ValueError(f"expected an HRNet body, got {body.name}")
+                found[f"{key}.{theirs}"] = (getattr(layer, ours), VECTOR)
     return found
 
 
@@ -179,16 +236,15 @@ def _source(groups: dict) -> str:
     return "HRNet pose" if "final_layer" in groups else "HRNet body"
 
 
-def _torch_shape(variable: keras.Variable, is_kernel: bool) -> list[int]:
-    shape = list(variable.shape)
-    return [shape[3], shape[2], shape[0], shape[1]] if is_kernel else shape
+def _torch_shape(variable: keras.Variable, axes: Axes) -> list[int]:
+    return [variable.shape[axes.index(axis)] for axis in range(len(axes))]
 
 
 def _converted(
-    name: str, value: np.ndarray, variable: keras.Variable, is_kernel: bool
+    name: str, value: np.ndarray, variable: keras.Variable, axes: Axes
 ) -> np.ndarray:
     """The tensor as float32 in Keras' layout, checked."""
-    expected = _torch_shape(variable, is_kernel)
+    expected = _torch_shape(variable, axes)
     if list(value.shape) != expected:
         raise ValueError(f"{name} has shape {list(value.shape)}, expected {expected}")
     if value.dtype not in FLOATS:
@@ -199,5 +255,4 @@ def _converted(
         raise ValueError(f"{name} holds numbers that are not finite")
     if name.endswith("running_var") and (value < 0).any():
         raise ValueError(f"{name} holds negative variances")
-    # [O, I, H, W] -> [H, W, I, O]
-    return value.transpose(2, 3, 1, 0) if is_kernel else value
+    return value.transpose(axes)

@@ -57,7 +57,7 @@ def test_the_first_fifty_losses_follow_float32(float32, precision):
     assert scaled == (precision == "mixed_float16")
     images, facts = next(iter(batches()))
     outputs = model(images, training=False)
-    omega, poses = model.poses_in_omega(facts, outputs)
+    omega, poses = model.poses_in_omega(Facts.of(facts), outputs)
     target, weight, quality = model.cir_target(poses, omega, facts["ignore"])
     loss = model.compute_loss(x=images, y=facts, y_pred=outputs, training=False)
     floats = [poses, omega["keypoints"], target, weight, quality, loss]
