@@ -19,7 +19,7 @@ help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 quickstart: .venv/installed ## train on drawn scenes, score, export, draw (20 min)
-	$(BIN)/python -m qepose_tf.quickstart
+	$(BIN)/python -m experiments.quickstart
 
 test: lint install-browser ## lint and every test, WORKERS of them at once
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
@@ -44,10 +44,10 @@ overfit-coco: .venv/installed ## 45 real images, then their AP and that of 39 ot
 	  --images $(COCO)/images/val2017 --json runs/coco_overfit/val_images.json
 
 ablation: .venv/installed ## the paper's rows on drawn scenes (2 hours, resumable)
-	$(BIN)/python -m qepose_tf.ablation
+	$(BIN)/python -m experiments.ablation
 
 ablation-check: .venv/installed ## every row at W32: build, train a step, save, export
-	$(BIN)/python -m qepose_tf.ablation --check
+	$(BIN)/python -m experiments.ablation --check
 
 export-check: .venv/installed ## W32 at 512 in every format: seconds, memory, poses
 	$(BIN)/python benchmarks/exports.py configs/coco_w32_512.yaml $(COCO)/images/val2017

@@ -18,8 +18,14 @@ import sys
 import time
 from pathlib import Path
 
-from qepose_tf.benchmark.report import Target, processor, target_table
-from qepose_tf.output_files import writable_folder, write_between_marks, write_file
+from benchmarks.inference_targets import inference_targets
+from qepose_tf.benchmark.report import (
+    Target,
+    processor,
+    target_table,
+    write_between_marks,
+)
+from qepose_tf.files.whole_files import writable_folder, write_file
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -120,7 +126,10 @@ def found(file: Path) -> list[Target]:
         return []
     content = json.loads(file.read_text("utf-8"))
     names = ("name", "value", "target", "better")
-    return [Target(*map(target.get, names)) for target in content["targets"]]
+    targets = [Target(*map(target.get, names)) for target in content["targets"]]
+    if file.stem == "inference":
+        targets += inference_targets(content["rows"])
+    return targets
 
 
 if __name__ == "__main__":

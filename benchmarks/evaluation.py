@@ -35,8 +35,8 @@ def main() -> int:
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-    from qepose_tf.data.coco import read_coco
-    from qepose_tf.evaluation import predict_coco
+    from qepose_tf.data.coco.dataset import read_coco
+    from qepose_tf.evaluation.evaluate import predict_coco
     from qepose_tf.models.reading import load_model
 
     try:

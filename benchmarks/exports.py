@@ -18,9 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from qepose_tf.exporting.export import every_file
-from qepose_tf.inference import find_images
-from qepose_tf.verdict import megabytes
+from qepose_tf.images.finding import find_images
+
+from qepose_tf.exporting.accuracy import megabytes
+from qepose_tf.exporting.exporter import every_file
 
 PHOTOS = 4
 COLUMNS = ("seconds", "GiB", "MB", "median px", "max px", "same cells", "people")

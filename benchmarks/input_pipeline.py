@@ -34,9 +34,10 @@ REPEATS = 6
 
 def recipe(coco: Path) -> dict:
     """What both sides are given."""
-    from qepose_tf.config import load_config
-    from qepose_tf.data.augment import AugmentSettings
-    from qepose_tf.data.coco import read_coco
+    from qepose_tf.config.reading import load_config
+
+    from qepose_tf.data.batches.crop import AugmentSettings
+    from qepose_tf.data.coco.dataset import read_coco
     from qepose_tf.models.pose_estimator import MEAN, STD
     from qepose_tf.skeleton import Skeleton
 
@@ -66,7 +67,7 @@ def our_epoch(coco: Path) -> Callable[[], int]:
     """An epoch of `train_dataset`."""
     import tensorflow as tf
 
-    from qepose_tf.data.pipeline import train_dataset
+    from qepose_tf.data.batches.training import train_dataset
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -80,7 +81,7 @@ def opencv_epoch(coco: Path, blend: bool = False) -> Callable[[], int]:
     """An epoch of the loop; `blend` saturates towards grey, which is less work."""
     import cv2
 
-    from qepose_tf.data.ignore import rasterise
+    from qepose_tf.data.coco.ignore_regions import rasterise
 
     cv2.setNumThreads(1)
     given = recipe(coco)

@@ -18,8 +18,8 @@ import keras
 import numpy as np
 
 from qepose_tf.benchmark.report import Report
-from qepose_tf.config import Config
-from qepose_tf.data.synthetic import write_scenes
+from qepose_tf.config.schema import Config
+from qepose_tf.data.synthetic.dataset import write_scenes
 from qepose_tf.training.run import train
 
 BATCH, SIDE, EVERY, EPOCHS = 8, 64, 50, 3

@@ -19,9 +19,9 @@ import tensorflow as tf
 from qepose_tf.benchmark.report import Report
 from qepose_tf.benchmark.settled import settled_model
 from qepose_tf.benchmark.timing import Timing, measure
-from qepose_tf.data.scenes import random_scene
+from qepose_tf.data.synthetic.scene import random_scene
 from qepose_tf.exporting.frozen import Frozen
-from qepose_tf.exporting.serving import detect
+from qepose_tf.exporting.served_graph import detect
 from qepose_tf.models import PoseEstimator, complexity
 from qepose_tf.skeleton import COCO, Skeleton
 

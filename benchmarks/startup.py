@@ -31,7 +31,7 @@ BUILD = (
     "print(time.time()); PoseEstimator(COCO, backbone='w32');"
 )
 PREDICT = (
-    "from qepose_tf.inference import Predictor;"
+    "from qepose_tf.inference.predictor import Predictor;"
     "print(len(list(Predictor(sys.argv[1]).predict(sys.argv[2]))[0].poses));"
 )
 SERVE = (

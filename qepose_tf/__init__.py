@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "Skeleton": "qepose_tf.skeleton",
     "PoseEstimator": "qepose_tf.models.pose_estimator",
-    "Predictor": "qepose_tf.inference",
+    "Predictor": "qepose_tf.inference.predictor",
     "load_model": "qepose_tf.models",
 }
 

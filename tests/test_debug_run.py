@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from qepose_tf.config.reading import load_config
 
+from qepose_tf.building import read_datasets
 from qepose_tf.cli import main
-from qepose_tf.config import load_config
-from qepose_tf.data.coco import read_coco
+from qepose_tf.data.coco.dataset import read_coco
 from qepose_tf.exporting import FORMATS, Exporter
+from qepose_tf.exporting.accuracy import MAX_AP_LOSS, Judge
 from qepose_tf.skeleton import Skeleton
-from qepose_tf.training.data_sources import read_datasets
 from qepose_tf.training.run import train
-from qepose_tf.verdict import MAX_AP_LOSS, Judge
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow

@@ -24,7 +24,7 @@ def start(format: str, path: Path, images: np.ndarray) -> Loaded:
 
 def _runner() -> ModuleType:
     """The module as a file: its package would bring TensorFlow along."""
-    file = Path(qepose_tf.__file__).parent / "exporting" / "runner.py"
+    file = Path(qepose_tf.__file__).parent / "exporting" / "checks" / "runner.py"
     spec = importlib.util.spec_from_file_location("runner", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qepose_tf.output_files import write_file
+from qepose_tf.files.whole_files import write_file
 
 
 @dataclass(frozen=True)
@@ -116,3 +116,23 @@ def processor() -> str:
         return platform.machine()
     names = [line.split(":")[1].strip() for line in lines if "model name" in line]
     return f"{len(names)} cores of {names[0]}" if names else platform.machine()
+
+
+def write_between_marks(document: str | Path, name: str, text: str) -> None:
+    """Replaces what a document has between its marks; all else stays as it is.
+
+    Args:
+        document: Markdown with `<!-- NAME: begin -->` and `<!-- NAME: end -->`.
+        name: of the marks.
+        text: without them.
+
+    Raises:
+        ValueError: The document has no such marks.
+    """
+    first, last = (f"<!-- {name}: {edge} -->" for edge in ("begin", "end"))
+    content = Path(document).read_text("utf-8")
+    before, begin, rest = content.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end:
+        raise ValueError(f"{document}: expected the marks {first} and {last}")
+    write_file(document, f"{before}{first}\n{text}\n{last}{after}")

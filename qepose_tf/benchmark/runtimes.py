@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from qepose_tf.exporting.comparison import Comparison, Detections, compare
-from qepose_tf.exporting.export import FORMATS, Exporter, every_file
-from qepose_tf.exporting.reference import keras_any_size, keras_fixed_size
-from qepose_tf.exporting.saved_model import version_folder
+from qepose_tf.exporting.checks.comparison import Comparison, Detections, compare
+from qepose_tf.exporting.checks.reference import keras_any_size, keras_fixed_size
+from qepose_tf.exporting.exporter import FORMATS, Exporter, every_file
+from qepose_tf.exporting.formats.saved_model import version_folder
 
 TENSORFLOW, ALL = "tensorflow", "all"
 # What runs or, where nothing is at hand, writes a format, and the extra it comes with.

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from qepose_tf.data.letterbox import fit_inside
-from qepose_tf.exporting.metadata import fill_colour
+from qepose_tf.exporting.pose_json import fill_colour
+from qepose_tf.images.letterbox import fit_inside
 from qepose_tf.models import PoseEstimator
 from qepose_tf.skeleton import Skeleton
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from qepose_tf.benchmark import exported, peers, products, stages
 from qepose_tf.benchmark.report import Report
+from qepose_tf.benchmark.rows import Measured, add_rows
 from qepose_tf.benchmark.runtimes import (
     ALL,
     TENSORFLOW,
@@ -24,16 +25,10 @@ from qepose_tf.benchmark.runtimes import (
     installed_versions,
 )
 from qepose_tf.benchmark.timing import Timing
-from qepose_tf.benchmark.verdicts import Measured, add_rows, add_targets
-from qepose_tf.benchmark.worker import (
-    Worker,
-    check_cpus,
-    time_in_turn,
-    usable_cpus,
-)
-from qepose_tf.data.images import read_image
-from qepose_tf.exporting.comparison import Comparison
-from qepose_tf.exporting.export import Exporter
+from qepose_tf.benchmark.worker import Worker, check_cpus, time_in_turn, usable_cpus
+from qepose_tf.exporting.checks.comparison import Comparison
+from qepose_tf.exporting.exporter import Exporter
+from qepose_tf.images.decoding import read_image
 from qepose_tf.models import PoseEstimator, complexity
 from qepose_tf.ops.geometry import STRIDE
 
@@ -160,8 +155,6 @@ def side_by_side(
     measured = Measured(timings, apart, *_operations(model), settings.batch)
     report = Report(facts=_facts(model, images, settings))
     add_rows(report, measured)
-    if backbone == "w32" and model.input_size == 512 and settings.batch == 1:
-        add_targets(report, measured)
     return report
 
 

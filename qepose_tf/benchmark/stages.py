@@ -28,11 +28,11 @@ import tensorflow as tf
 
 from qepose_tf.benchmark.products import tensorflow_products
 from qepose_tf.benchmark.worker import Loaded
-from qepose_tf.data.images import read_image
-from qepose_tf.data.letterbox import fit_inside, inside_scale, original_points
 from qepose_tf.exporting.frozen import Frozen
-from qepose_tf.exporting.metadata import fill_colour
-from qepose_tf.exporting.serving import detect, float32_model
+from qepose_tf.exporting.pose_json import fill_colour
+from qepose_tf.exporting.served_graph import detect, float32_model
+from qepose_tf.images.decoding import read_image
+from qepose_tf.images.letterbox import fit_inside, inside_scale, original_points
 from qepose_tf.models import PoseEstimator, load_model
 from qepose_tf.ops import decode
 

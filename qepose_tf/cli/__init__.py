@@ -15,8 +15,8 @@ from qepose_tf.cli.benchmark import benchmark
 from qepose_tf.cli.data import prepare
 from qepose_tf.cli.model_files import export, info
 from qepose_tf.cli.poses import evaluate, predict
+from qepose_tf.cli.terminal import STDOUT, guarded, show_log
 from qepose_tf.cli.training import import_weights, train
-from qepose_tf.terminal import STDOUT, guarded, show_log
 
 app = typer.Typer(
     add_completion=False,

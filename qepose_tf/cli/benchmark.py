@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from qepose_tf.cli.options import Json, check_outputs
-from qepose_tf.terminal import STDOUT
+from qepose_tf.cli.terminal import STDOUT
 
 SETTLING_IMAGES = 4
 CALIBRATION_IMAGES = 32
@@ -86,10 +86,10 @@ def benchmark(
 
 def _prepared(source: Path, images: list[str] | None) -> tuple[Any, str, dict, list]:
     """The model, where its weights are from, images' contents, and their pixels."""
-    from qepose_tf.data.images import read_image
+    from qepose_tf.images.decoding import read_image
 
     if images:
-        from qepose_tf.inference import find_images
+        from qepose_tf.images.finding import find_images
 
         found = find_images(images)[:CALIBRATION_IMAGES]
         contents = {str(file): file.read_bytes() for file in found}
@@ -97,7 +97,7 @@ def _prepared(source: Path, images: list[str] | None) -> tuple[Any, str, dict, l
     else:
         contents, pixels = {}, []
     if source.suffix in (".yaml", ".yml"):
-        from qepose_tf.config import load_config
+        from qepose_tf.config.reading import load_config
 
         config = load_config(source)
         made = _made_images(config.model.input_size)
@@ -118,8 +118,8 @@ def _prepared(source: Path, images: list[str] | None) -> tuple[Any, str, dict, l
 
 def _untrained(config: Any, images: list) -> Any:
     from qepose_tf.benchmark.settled import settled_model
+    from qepose_tf.building import model_settings
     from qepose_tf.skeleton import Skeleton
-    from qepose_tf.training.building import model_settings
 
     skeleton = Skeleton.load(config.skeleton)
     return settled_model(skeleton, model_settings(config), images, config.seed)
@@ -131,7 +131,7 @@ def _made_images(side: int) -> list[bytes]:
 
     from PIL import Image
 
-    from qepose_tf.exporting.reference import made_image
+    from qepose_tf.images.drawn_image import made_image
 
     contents = []
     for seed in range(SETTLING_IMAGES):

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from qepose_tf.cli.options import Json, Limit, check_outputs
-from qepose_tf.terminal import progress_bar, show_report
+from qepose_tf.cli.terminal import progress_bar, show_report
 
 
 def prepare(
@@ -35,7 +35,7 @@ def prepare(
 ) -> None:
     """Write a data set as TFRecord files, or go on where this was stopped."""
     check_outputs(json_file)
-    from qepose_tf.data.tfrecord_prepare import prepare as run
+    from qepose_tf.data.tfrecord.prepare import prepare as run
     from qepose_tf.skeleton import Skeleton
 
     with progress_bar("preparing") as progress:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from qepose_tf.cli.options import Json, Limit, Model, check_outputs
-from qepose_tf.terminal import show_report, show_table
+from qepose_tf.cli.terminal import show_report, show_table
 
 # Enough to know the range of every activation; more only cost time.
 CALIBRATION_IMAGES = 128
@@ -72,7 +72,7 @@ def export(
     if format is ExportFormat.all and precision:
         raise typer.BadParameter("--format all writes every precision")
     check_outputs(out, json_file, folder=True)
-    from qepose_tf.exporting.export import Exporter, check_request, every_file
+    from qepose_tf.exporting.exporter import Exporter, check_request, every_file
 
     files = [(format.value, precision.value if precision else "fp32", out)]
     if format is ExportFormat.all:
@@ -147,8 +147,8 @@ def _export_all(
 def _pictures(source: str | None, count: int) -> list:
     if source is None:
         return []
-    from qepose_tf.data.images import read_image
-    from qepose_tf.inference import find_images
+    from qepose_tf.images.decoding import read_image
+    from qepose_tf.images.finding import find_images
 
     files = find_images(source)[:count]
     return [read_image(file, exif=True) for file in files]
@@ -162,8 +162,8 @@ def _judge(
 ) -> Any:
     if verify is None:
         return None
-    from qepose_tf.data.coco import read_coco
-    from qepose_tf.verdict import Judge
+    from qepose_tf.data.coco.dataset import read_coco
+    from qepose_tf.exporting.accuracy import Judge
 
     coco = read_coco(*verify, exporter.model.skeleton, limit=limit)
     return Judge(exporter, coco, max_ap_loss)
@@ -178,7 +178,7 @@ def info(
     """Show size, cost, shapes and skeleton of a model; or how a run has done."""
     check_outputs(json_file)
     if source.is_dir():
-        from qepose_tf.training.summary import describe_run
+        from qepose_tf.training.run_folder.summary import describe_run
 
         show_report(describe_run(source), json_file)
         return
@@ -210,11 +210,11 @@ def _model_of(source: Path) -> Any:
         from qepose_tf.models import load_model
 
         return load_model(source)
-    from qepose_tf.config import load_config
+    from qepose_tf.config.reading import load_config
     from qepose_tf.skeleton import Skeleton
 
     config = load_config(source)
     skeleton = Skeleton.load(config.skeleton)
-    from qepose_tf.training.building import build_model
+    from qepose_tf.building import build_model
 
     return build_model(config, skeleton)

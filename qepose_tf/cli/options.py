@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from qepose_tf.output_files import writable_folder
-from qepose_tf.terminal import STDOUT
+from qepose_tf.cli.terminal import STDOUT
+from qepose_tf.files.whole_files import writable_folder
 
 Model = Annotated[Path, typer.Argument(help="A .keras model file.", show_default=False)]
 Json = Annotated[

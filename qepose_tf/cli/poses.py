@@ -18,8 +18,8 @@ from qepose_tf.cli.options import (
     check_outputs,
     protocol,
 )
-from qepose_tf.output_files import writable_folder, write_file
-from qepose_tf.terminal import STDOUT, counted, progress_bar, show_report
+from qepose_tf.cli.terminal import STDOUT, counted, progress_bar, show_report
+from qepose_tf.files.whole_files import writable_folder, write_file
 
 
 def evaluate(
@@ -65,8 +65,8 @@ def evaluate(
     if calibration is not None:
         writable_folder(calibration)
     seen = protocol(flip, scales, nms_distance, max_detections, score_threshold)
-    from qepose_tf.evaluation import evaluate as run
-    from qepose_tf.evaluation import write_results
+    from qepose_tf.evaluation.evaluate import evaluate as run
+    from qepose_tf.evaluation.evaluate import write_results
     from qepose_tf.models import load_model
 
     estimator = load_model(model)
@@ -99,7 +99,8 @@ def _scored_data(
         raise typer.BadParameter(
             "expected --annotations and --images, or --tfrecords, or --config"
         )
-    from qepose_tf.config import DatasetConfig, load_config
+    from qepose_tf.config.reading import load_config
+    from qepose_tf.config.schema import DatasetConfig
 
     root = Path()
     if config:
@@ -115,7 +116,7 @@ def _scored_data(
     source = source.model_copy(update={"limit": limit})
 
     def read(skeleton: Any) -> Any:
-        from qepose_tf.training.data_sources import read_dataset
+        from qepose_tf.building import read_dataset
 
         return read_dataset(source, root, skeleton)
 
@@ -123,7 +124,7 @@ def _scored_data(
 
 
 def _calibration(evaluation: Any, coco: Any, min_area: float, folder: Path) -> dict:
-    from qepose_tf.calibration import calibrate, write_calibration
+    from qepose_tf.evaluation.calibration import calibrate, write_calibration
 
     found = calibrate(
         coco.path,
@@ -160,8 +161,9 @@ def predict(
     json_file: Json = None,
 ) -> None:
     """Find the people in images; draw them and write their poses."""
-    from qepose_tf.inference import Predictor, find_images
-    from qepose_tf.prediction_files import write_predictions
+    from qepose_tf.images.finding import find_images
+    from qepose_tf.inference.prediction_files import write_predictions
+    from qepose_tf.inference.predictor import Predictor
 
     files = find_images(sources)
     results = out / "results.json"

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from qepose_tf.cli.options import Json, Limit, check_outputs
-from qepose_tf.terminal import STDOUT, show_report
+from qepose_tf.cli.terminal import STDOUT, show_report
 
 
 def train(
@@ -39,8 +39,8 @@ def train(
     A run of the same config that was stopped is gone on with. Exit code 75: SIGTERM
     came, the checkpoint is written, and the same command goes on.
     """
-    from qepose_tf.config import load_config
-    from qepose_tf.config_changes import limited
+    from qepose_tf.config.changes import limited
+    from qepose_tf.config.reading import load_config
 
     if resume and overwrite:
         raise typer.BadParameter("expected --resume or --overwrite, got both")
@@ -79,12 +79,12 @@ def import_weights(
     json_file: Json = None,
 ) -> None:
     """Turn a public HRNet checkpoint into backbone weights to start from."""
-    from qepose_tf.config import load_config
+    from qepose_tf.config.reading import load_config
 
     resolved = load_config(config)
     check_outputs(out, json_file)
+    from qepose_tf.building import build_model
     from qepose_tf.skeleton import Skeleton
-    from qepose_tf.training.building import build_model
     from qepose_tf.weights import import_weights as run
 
     model = build_model(resolved, Skeleton.load(resolved.skeleton))

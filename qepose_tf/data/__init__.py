@@ -1,1 +1,1 @@
-"""COCO annotations and synthetic scenes to tf.data pipelines of facts."""
+"""Data sets: read, drawn, prepared, and made into batches."""

@@ -10,30 +10,6 @@ from keras import ops
 STRIDE = 4
 
 
-def transform_points(points, matrix):
-    """Moves points by affine matrices.
-
-    Args:
-        points: `[..., 2]`, (x, y).
-        matrix: `[3, 3]`, or with leading axes that broadcast against those of
-            `points` less its last.
-
-    Returns:
-        Moved points `[..., 2]`.
-    """
-    points = ops.convert_to_tensor(points)
-    matrix = ops.cast(matrix, points.dtype)
-    linear, shift = matrix[..., :2, :2], matrix[..., :2, 2]
-    x, y = points[..., 0], points[..., 1]
-    return ops.stack(
-        [
-            linear[..., 0, 0] * x + linear[..., 0, 1] * y + shift[..., 0],
-            linear[..., 1, 0] * x + linear[..., 1, 1] * y + shift[..., 1],
-        ],
-        axis=-1,
-    )
-
-
 def resize_matrix(source_hw: tuple[int, int], target_hw: tuple[int, int]) -> np.ndarray:
     """The `[3, 3]` matrix from pixels of an image to those of its resized copy."""
     scale_y = target_hw[0] / source_hw[0]

@@ -91,23 +91,6 @@ def _image_numbers(cells, batch, images=None):
     return ops.reshape(images, [*ops.shape(images), *[1] * (len(cells.shape) - 2)])
 
 
-def bilinear_sample(features, points):
-    """Features at points between the cells.
-
-    Args:
-        features: `[B, H, W, C]`.
-        points: `[B, ..., 2]` float32 (x, y) in cells; clamped to the border.
-
-    Returns:
-        `[B, ..., C]` in the features' type.
-    """
-    batch, height, width, channels = ops.shape(features)
-    cells, weights = corners(points, height, width)
-    rows = cells + _image_numbers(cells, batch) * (height * width)
-    values = _take_rows(ops.reshape(features, [-1, channels]), rows)
-    return _weighted_sum(values, weights)
-
-
 def sample_per_keypoint(features, points, training=False, images=None):
     """Each keypoint's own features at that keypoint's points, as a sum over points.
 

@@ -59,27 +59,6 @@ def centres(keypoints_px, area, map_hw):
     return ops.cast(ops.floor(mean + 0.5), "int32"), valid
 
 
-def disc_map(disc_centres, valid, map_hw, radius: float):
-    """1 in every cell closer than `radius` to a valid centre, else 0.
-
-    Args:
-        disc_centres: `[B, M, 2]` (x, y) cells.
-        valid: `[B, M]` bool.
-        map_hw: height and width of the map.
-        radius: in cells.
-
-    Returns:
-        `[B, H, W, 1]` float32.
-    """
-    disc_centres = ops.cast(disc_centres, "float32")
-    x = ops.cast(ops.arange(map_hw[1]), "float32")[None, None, None, :]
-    y = ops.cast(ops.arange(map_hw[0]), "float32")[None, None, :, None]
-    dx = x - disc_centres[..., 0][:, :, None, None]
-    dy = y - disc_centres[..., 1][:, :, None, None]
-    inside = (dx * dx + dy * dy < radius**2) & valid[:, :, None, None]
-    return ops.cast(ops.any(inside, axis=1), "float32")[..., None]
-
-
 def disc_cells(disc_centres, valid, area, map_hw, radius: float):
     """The cells of every disc, and which of them the disc's person owns.
 

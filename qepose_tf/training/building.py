@@ -2,34 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import keras
 import tensorflow as tf
 
-from qepose_tf.config import Config
-from qepose_tf.data.augment import AugmentSettings
-from qepose_tf.data.coco import CocoDataset
-from qepose_tf.data.epochs import epoch_order
-from qepose_tf.data.pipeline import train_dataset
+from qepose_tf.building import build_model
+from qepose_tf.config.schema import Config
+from qepose_tf.data.batches.crop import AugmentSettings
+from qepose_tf.data.batches.epoch_order import epoch_order
+from qepose_tf.data.batches.training import train_dataset
+from qepose_tf.data.coco.dataset import CocoDataset
 from qepose_tf.models.bodies import layers_up_to
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import Skeleton
-from qepose_tf.training.keras_mends import leave_out_symbolic_build
+from qepose_tf.training.devices.keras_mends import leave_out_symbolic_build
 from qepose_tf.training.optimizer import build_optimizer, make_optimizer, make_schedule
 from qepose_tf.training.step import TrainStep
 from qepose_tf.weights import load_backbone_weights
-
-
-def build_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
-    """The model of a config, with fresh weights."""
-    return PoseEstimator(skeleton, **model_settings(config))
-
-
-def model_settings(config: Config) -> dict[str, Any]:
-    """The arguments of `PoseEstimator` that a config decides, but for the skeleton."""
-    settings = config.model.model_dump(exclude={"backbone_weights"})
-    return settings | config.loss.model_dump()
 
 
 def initial_model(config: Config, skeleton: Skeleton) -> PoseEstimator:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from qepose_tf.models.pose_estimator import PoseEstimator
-from qepose_tf.training.state import RunState, bring_back_metrics
+from qepose_tf.training.run_folder.state import RunState, bring_back_metrics
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from qepose_tf.config import Config, dump_config
-from qepose_tf.data.coco import CocoDataset
+from qepose_tf.building import read_datasets
+from qepose_tf.config.reading import dump_config
+from qepose_tf.config.schema import Config
+from qepose_tf.data.coco.dataset import CocoDataset
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import Skeleton
-from qepose_tf.training import run_folder
 from qepose_tf.training.building import (
     compile_model,
     dtype_policy,
@@ -23,22 +24,26 @@ from qepose_tf.training.building import (
     steps_per_epoch,
     train_batches,
 )
-from qepose_tf.training.checkpoints import BeforeValidation, Checkpoints
-from qepose_tf.training.data_sources import read_datasets
+from qepose_tf.training.callbacks.checkpoints import BeforeValidation, Checkpoints
+from qepose_tf.training.callbacks.crop_pictures import TrainingPictures
+from qepose_tf.training.callbacks.guards import (
+    NonFinite,
+    readable_op_errors,
+    weights_are_finite,
+)
+from qepose_tf.training.callbacks.interrupt import Interrupt, Preempted, StopOnInterrupt
+from qepose_tf.training.callbacks.run_log import CsvLog, LearningRate, TensorBoardLog
+from qepose_tf.training.callbacks.throughput import Throughput
+from qepose_tf.training.callbacks.validation import COLUMNS, CocoValidation
+from qepose_tf.training.callbacks.weights_copy import WeightsCopy
+from qepose_tf.training.devices.strategy import make_strategy
+from qepose_tf.training.devices.workers import Agreement, distributed
 from qepose_tf.training.fitting import StepCount, fit
-from qepose_tf.training.guards import NonFinite, readable_op_errors, weights_are_finite
-from qepose_tf.training.interrupt import Interrupt, Preempted, StopOnInterrupt
-from qepose_tf.training.pictures import TrainingPictures
-from qepose_tf.training.resume import restore
-from qepose_tf.training.run_folder import RunFolder, open_run_folder
-from qepose_tf.training.run_log import CsvLog, LearningRate, TensorBoardLog
-from qepose_tf.training.state import RunState
-from qepose_tf.training.strategy import make_strategy
-from qepose_tf.training.summary import write_environment, write_summary
-from qepose_tf.training.throughput import Throughput
-from qepose_tf.training.validation import COLUMNS, CocoValidation
-from qepose_tf.training.weights_copy import WeightsCopy
-from qepose_tf.training.workers import Agreement, distributed
+from qepose_tf.training.run_folder import folder as run_folder
+from qepose_tf.training.run_folder.folder import RunFolder, open_run_folder
+from qepose_tf.training.run_folder.resume import restore
+from qepose_tf.training.run_folder.state import RunState
+from qepose_tf.training.run_folder.summary import write_environment, write_summary
 
 logger = logging.getLogger(__name__)
 

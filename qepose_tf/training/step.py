@@ -9,7 +9,7 @@ from keras import ops
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.ops.facts import Divisors, Facts
 from qepose_tf.ops.geometry import STRIDE
-from qepose_tf.training.keras_mends import with_an_axis
+from qepose_tf.training.devices.keras_mends import with_an_axis
 
 Batch = tuple[tf.Tensor, Facts]
 SKIPPED = "skipped_steps"

@@ -10,9 +10,9 @@ from typing import Any
 import h5py
 import keras
 
-from qepose_tf.output_files import writable_folder, write_file
-from qepose_tf.weights.checkpoint import read_checkpoint
+from qepose_tf.files.whole_files import writable_folder, write_file
 from qepose_tf.weights.matching import Match, match_tensors, variant_of
+from qepose_tf.weights.state_dict import read_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from ml_dtypes import bfloat16
 from qepose_tf.models.bodies import name_of
 from qepose_tf.models.hrnet import VARIANTS
 from qepose_tf.weights import efficientnet
-from qepose_tf.weights.checkpoint import names_of
+from qepose_tf.weights.state_dict import names_of
 
 FLOATS = {np.dtype(name) for name in ("<f2", "<f4", "<f8")} | {np.dtype(bfloat16)}
 # torch's name -> ours.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from qepose_tf.benchmark.devices import POSES, Device, of_backend
+from benchmarks.devices import POSES, Device, of_backend
 from tests.backends import BACKEND, needs_tensorflow, to_numpy
 
 ROOT = Path(__file__).parents[2]

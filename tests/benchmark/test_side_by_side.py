@@ -5,13 +5,14 @@ import importlib.util
 import numpy as np
 import pytest
 
+from benchmarks.inference_targets import inference_targets
 from qepose_tf.benchmark import peers, products, stages
 from qepose_tf.benchmark.report import Report
+from qepose_tf.benchmark.rows import Measured, add_rows
 from qepose_tf.benchmark.runtimes import chosen_files
 from qepose_tf.benchmark.side_by_side import Settings, side_by_side
 from qepose_tf.benchmark.timing import Timing
-from qepose_tf.benchmark.verdicts import Measured, add_rows, add_targets
-from qepose_tf.exporting.comparison import Comparison
+from qepose_tf.exporting.checks.comparison import Comparison
 
 INSTALLED = ["tensorflow", "saved_model", "tflite"]
 INSTALLED += [
@@ -165,13 +166,13 @@ def measured(**seconds):
 def test_targets_need_their_rows():
     found = measured(**{stages.PIXELS: 1.1, "tflite fp32": 1.2, "tflite int8": 0.7})
     report = Report()
-    add_targets(report, found)
-    targets = {target.name: target for target in report.targets}
-    assert list(targets) == [
+    add_rows(report, found)
+    targets = inference_targets(report.rows)
+    assert [target.name for target in targets] == [
         f"tflite fp32 / {stages.PIXELS}",
         "tflite int8 / tflite fp32",
     ]
-    assert [target.held for target in report.targets] == [True, False]
+    assert [target.held for target in targets] == [True, False]
 
 
 def test_targets_of_the_whole_table():
@@ -182,11 +183,10 @@ def test_targets_of_the_whole_table():
     seconds |= {"openvino bf16": 0.4, "openvino fp32": 0.8, "tflite int8": 0.2}
     seconds |= {"torch product fp32 2048": 2 * 2048**3 / 10e9}
     report = Report()
-    add_targets(report, measured(**seconds))
-    values = [round(target.value, 3) for target in report.targets]
+    add_rows(report, measured(**seconds))
+    values = [round(target.value, 3) for target in inference_targets(report.rows)]
     # eight bits do not count as the fastest file
     assert values == [round(0.11 / 1.2, 3), 1.15, 1.15, 0.4, 0.5]
-    add_rows(report, measured(**seconds))
     rows = {row["name"]: row for row in report.rows}
     assert rows[stages.REST]["median ms"] == pytest.approx(110)
     assert rows[stages.LEFT]["median ms"] == pytest.approx(100)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from qepose_tf.benchmark import stages
-from qepose_tf.data.images import read_image
-from qepose_tf.data.letterbox import fit_inside, original_points
-from qepose_tf.exporting.metadata import fill_colour
+from qepose_tf.exporting.pose_json import fill_colour
+from qepose_tf.images.decoding import read_image
+from qepose_tf.images.letterbox import fit_inside, original_points
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,11 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
+from qepose_tf.data.batches.evaluation import eval_dataset
 
-from qepose_tf.data.augment import AugmentSettings
-from qepose_tf.data.coco import read_coco
-from qepose_tf.data.pipeline import eval_dataset, train_dataset
+from qepose_tf.data.batches.crop import AugmentSettings
+from qepose_tf.data.batches.training import train_dataset
+from qepose_tf.data.coco.dataset import read_coco
 from tests.data.coco_files import SKELETON, image, person, write_images, write_json
 
 OFF = AugmentSettings.off()

@@ -7,9 +7,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from qepose_tf.data.letterbox import fit_inside, original_points
-from qepose_tf.exporting.metadata import fill_colour
-from qepose_tf.exporting.reference import keras_any_size, keras_fixed_size
+from qepose_tf.exporting.checks.reference import keras_any_size, keras_fixed_size
+from qepose_tf.exporting.pose_json import fill_colour
+from qepose_tf.images.letterbox import fit_inside, original_points
 from tests.examples.conftest import EXAMPLES, turned
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from tests.backends import assert_same, compiled, to_numpy, value_and_gradients
+from tests.backends import (
+    assert_same,
+    compiled,
+    to_numpy,
+    value_and_gradients,
+)
 
 
 def tensors(inputs):

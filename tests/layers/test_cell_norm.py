@@ -4,7 +4,12 @@ import pytest
 from keras import ops
 
 from qepose_tf.layers.cell_norm import EPSILON, CellNorm, MapNorm
-from tests.backends import assert_same, needs_tensorflow, to_numpy, value_and_gradients
+from tests.backends import (
+    assert_same,
+    needs_tensorflow,
+    to_numpy,
+    value_and_gradients,
+)
 from tests.layers.layer_checks import check_layer
 
 MOMENTUM = 0.9

@@ -5,9 +5,9 @@ from keras import ops
 
 from qepose_tf.layers.pose_query import PoseQueryEncoding
 from qepose_tf.ops.geometry import cell_centres
-from qepose_tf.ops.sampling import bilinear_sample
 from tests.backends import to_numpy
 from tests.layers.layer_checks import check_layer
+from tests.points import sampled
 
 
 def maps(keypoints, channels=4, batch=2, height=6, width=5):
@@ -35,8 +35,8 @@ def test_equals_sample_concatenate_convolve(keypoints):
     )
     cells = to_numpy(cell_centres(6, 5)).astype("float32")
     queries = cells[None, :, None] + offsets.reshape(2, 30, keypoints, 2)
-    sampled = to_numpy(bilinear_sample(features, queries))  # [B, HW, K, C]
-    encoded = sampled.reshape(2, 30, keypoints * 4) @ to_numpy(layer.kernel.value)
+    read = to_numpy(sampled(features, queries))  # [B, HW, K, C]
+    encoded = read.reshape(2, 30, keypoints * 4) @ to_numpy(layer.kernel.value)
     gamma, beta, mean, variance = to_numpy([w.value for w in layer.norm.weights])
     encoded = (encoded - mean) / np.sqrt(variance + 1e-5) * gamma + beta
     np.testing.assert_allclose(
@@ -56,8 +56,8 @@ def test_several_points_of_a_keypoint_are_added_up():
     layer(features, offsets)
     cells = to_numpy(cell_centres(6, 5)).astype("float32")
     points = cells[None, :, None, None] + offsets.reshape(2, 30, 3, 4, 2)
-    sampled = to_numpy(bilinear_sample(features, points)).sum(axis=3)
-    encoded = sampled.reshape(2, 30, 12) @ to_numpy(layer.kernel.value)
+    read = to_numpy(sampled(features, points)).sum(axis=3)
+    encoded = read.reshape(2, 30, 12) @ to_numpy(layer.kernel.value)
     expected = np.maximum(encoded / np.sqrt(1 + 1e-5), 0).reshape(2, 6, 5, 8)
     found = to_numpy(layer(features, offsets))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)

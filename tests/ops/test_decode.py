@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from qepose_tf.ops.decode import local_maxima, pose_nms, rank, same_person, top_cells
+from qepose_tf.ops.decode import (
+    local_maxima,
+    pose_nms,
+    rank,
+    same_person,
+    top_cells,
+)
 from tests.backends import BACKEND, assert_same, everywhere, to_numpy
 
 

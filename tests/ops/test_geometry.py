@@ -6,36 +6,10 @@ from qepose_tf.ops.geometry import (
     cell_centres,
     fit_short_side,
     resize_matrix,
-    transform_points,
 )
 from qepose_tf.ops.upsampling import upsample
-from tests.backends import everywhere, to_numpy
-
-
-def test_transform_points_turns_and_shifts():
-    # A quarter turn maps x to y and y to -x; then (10, 20) is added.
-    matrix = np.float32([[0, -1, 10], [1, 0, 20], [0, 0, 1]])
-    points = np.float32([[0, 0], [3, 0], [3, 5]])
-    moved = everywhere(transform_points, points, matrix)
-    np.testing.assert_array_equal(moved, [[10, 20], [10, 23], [5, 23]])
-
-
-def test_transform_points_takes_a_matrix_for_each_image():
-    rng = np.random.default_rng(0)
-    points = rng.normal(size=(2, 3, 17, 2)).astype("float32")
-    matrices = rng.normal(size=(2, 1, 1, 3, 3)).astype("float32")
-    moved = everywhere(transform_points, points, matrices)
-    for image in range(2):
-        matrix = matrices[image, 0, 0]
-        expected = points[image] @ matrix[:2, :2].T + matrix[:2, 2]
-        np.testing.assert_allclose(moved[image], expected, atol=1e-5)
-
-
-def test_transform_points_of_nothing():
-    moved = everywhere(
-        transform_points, np.zeros((2, 0, 17, 2), "float32"), np.eye(3, dtype="float32")
-    )
-    assert moved.shape == (2, 0, 17, 2)
+from tests.backends import to_numpy
+from tests.points import moved
 
 
 def test_resize_matrix_keeps_the_edges_of_the_image():
@@ -43,9 +17,7 @@ def test_resize_matrix_keeps_the_edges_of_the_image():
     matrix = resize_matrix((100, 200), (50, 50))
     expected = [[0.25, 0, -0.375], [0, 0.5, -0.25], [0, 0, 1]]
     np.testing.assert_array_equal(matrix, expected)
-    corners = to_numpy(
-        transform_points(np.float32([[-0.5, -0.5], [199.5, 99.5]]), matrix)
-    )
+    corners = moved(np.float32([[-0.5, -0.5], [199.5, 99.5]]), matrix)
     np.testing.assert_allclose(corners, [[-0.5, -0.5], [49.5, 49.5]], atol=1e-5)
 
 
@@ -55,10 +27,10 @@ def test_resize_matrix_moves_points_as_resizing_moves_pixels():
     image = np.stack([x, y], axis=-1)[None].astype("float32")
     resized = to_numpy(upsample(image, 4, "bilinear"))[0]  # [24, 32, 2]
     inner = np.float32([[2, 3], [5, 1], [6, 4]])
-    moved = to_numpy(transform_points(inner, resize_matrix((6, 8), (24, 32))))
+    there = moved(inner, resize_matrix((6, 8), (24, 32)))
     # x' = 4 x + 1.5 lies in the middle of four pixels.
-    np.testing.assert_array_equal(moved, 4 * inner + 1.5)
-    for source, (column, row) in zip(inner, np.floor(moved).astype(int), strict=True):
+    np.testing.assert_array_equal(there, 4 * inner + 1.5)
+    for source, (column, row) in zip(inner, np.floor(there).astype(int), strict=True):
         around = resized[row : row + 2, column : column + 2]
         np.testing.assert_allclose(around.mean(axis=(0, 1)), source, atol=1e-5)
 

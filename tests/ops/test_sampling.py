@@ -4,13 +4,13 @@ import pytest
 from keras import ops
 
 from qepose_tf.ops.sampling import (
-    bilinear_sample,
     corners,
     sample_and_sum_keypoints,
     sample_per_keypoint,
     take_cells,
 )
 from tests.backends import everywhere, to_numpy, value_and_gradients
+from tests.points import sampled
 
 
 def sample_twin(feature_map, point):
@@ -55,14 +55,14 @@ def random_points(*shape, height, width, seed=1):
 def test_a_map_of_four_cells(point, expected):
     features = np.float32([[0, 1], [2, 3]]).reshape(1, 2, 2, 1)
     points = np.float32([[point]])
-    value = everywhere(bilinear_sample, features, points)
+    value = everywhere(sampled, features, points)
     np.testing.assert_allclose(value, [[[expected]]], atol=1e-6)
 
 
-def test_bilinear_sample_equals_its_twin():
+def test_samples_equal_their_twin():
     features = random_maps(2, 5, 7, 3)
     points = random_points(2, 11, 4, height=5, width=7)
-    values = everywhere(bilinear_sample, features, points)
+    values = everywhere(sampled, features, points)
     assert values.shape == (2, 11, 4, 3)
     for index in np.ndindex(2, 11, 4):
         expected = sample_twin(features[index[0]], points[index])
@@ -73,13 +73,13 @@ def test_a_lit_cell_is_read_back_at_its_own_point():
     features = np.zeros((1, 6, 9, 1), "float32")
     features[0, 4, 7] = 1.0
     points = np.float32([[[7, 4], [4, 7], [7.5, 4]]])
-    values = to_numpy(bilinear_sample(features, points))[0, :, 0]
+    values = to_numpy(sampled(features, points))[0, :, 0]
     np.testing.assert_array_equal(values, [1.0, 0.0, 0.5])
 
 
 def test_a_map_of_one_cell_is_the_same_everywhere():
     features = random_maps(2, 1, 1, 3)
-    values = to_numpy(bilinear_sample(features, np.float32([[[5, -2]], [[0, 0.5]]])))
+    values = to_numpy(sampled(features, np.float32([[[5, -2]], [[0, 0.5]]])))
     np.testing.assert_array_equal(values, features[:, 0])
 
 
@@ -92,14 +92,14 @@ def test_corner_weights_sum_to_one():
 
 def test_nothing_to_sample():
     maps, points = np.zeros((2, 4, 4, 3), "float32"), np.zeros((2, 0, 2), "float32")
-    assert everywhere(bilinear_sample, maps, points).shape == (2, 0, 3)
+    assert everywhere(sampled, maps, points).shape == (2, 0, 3)
 
 
 def test_a_point_that_is_no_number_harms_no_other():
     features = random_maps(1, 5, 7, 2)
     points = np.float32([[[1, 2], [np.nan, 2], [np.inf, -np.inf], [3, 4]]])
     values = everywhere(
-        lambda maps, at: ops.nan_to_num(bilinear_sample(maps, at)), features, points
+        lambda maps, at: ops.nan_to_num(sampled(maps, at)), features, points
     )[0]
     np.testing.assert_array_equal(values[0], features[0, 2, 1])
     np.testing.assert_array_equal(values[2], features[0, 0, 6])
@@ -108,7 +108,7 @@ def test_a_point_that_is_no_number_harms_no_other():
 
 def test_values_keep_the_type_of_the_features():
     features = ops.cast(random_maps(1, 4, 4, 2), "bfloat16")
-    values = bilinear_sample(features, np.float32([[[1.5, 2.0]]]))
+    values = sampled(features, np.float32([[[1.5, 2.0]]]))
     assert keras.backend.standardize_dtype(values.dtype) == "bfloat16"
 
 
@@ -123,7 +123,7 @@ def test_gradients_equal_finite_differences():
 
     def total():
         features, at = (variable.value for variable in variables)
-        return ops.sum(bilinear_sample(features, at) * upstream)
+        return ops.sum(sampled(features, at) * upstream)
 
     def total_twin(maps, points):
         return sum(
@@ -146,7 +146,7 @@ def test_a_point_outside_has_no_gradient():
     point = keras.Variable(np.float32([[[-2.0, 9.0]]]))
     features = random_maps(1, 4, 4, 1)
     _, (gradient,) = value_and_gradients(
-        lambda: ops.sum(bilinear_sample(features, point.value)),
+        lambda: ops.sum(sampled(features, point.value)),
         [point],
     )
     np.testing.assert_array_equal(gradient, 0.0)

@@ -4,7 +4,6 @@ import pytest
 from qepose_tf.ops.targets import (
     centres,
     disc_cells,
-    disc_map,
     disc_offsets,
     keypoints_inside,
     scatter_to_map,
@@ -97,34 +96,14 @@ def test_nobody_has_no_centre():
     assert cells.shape == (2, 0, 2) and valid.shape == (2, 0)
 
 
-def map_of(disc_centres, valid, radius=4.0):
-    return everywhere(
-        lambda c, v: disc_map(c, v, MAP_HW, radius), np.int32(disc_centres), valid
-    )
-
-
-def test_disc_map_equals_its_twin():
-    disc_centres = np.random.default_rng(0).integers(-2, 18, (2, 4, 2))
-    valid = np.array([[True, False, True, True], [False] * 4])
-    painted = map_of(disc_centres, valid)
-    for image, y, x in np.ndindex(2, *MAP_HW):
-        inside = any(
-            (x - cx) ** 2 + (y - cy) ** 2 < 16
-            for (cx, cy), v in zip(disc_centres[image], valid[image], strict=True)
-            if v
-        )
-        assert painted[image, y, x, 0] == float(inside)
-
-
 def test_a_whole_disc_has_45_cells_and_a_corner_fewer():
-    whole = map_of([[[8, 6]]], np.array([[True]]))
-    assert whole.dtype == np.float32 and whole.sum() == 45
+    assert disc_offsets(4.0).shape == (45, 2)
+    area, valid = np.float32([[100]]), np.array([[True]])
+    _, whole = disc_cells(np.int32([[[8, 6]]]), valid, area, MAP_HW, 4.0)
+    assert np.asarray(whole).sum() == 45
     # A quarter of the disc, its two axes included: (45 + 2 * 7 + 1) / 4 = 15.
-    assert map_of([[[0, 0]]], np.array([[True]])).sum() == 15
-
-
-def test_nobody_paints_nothing():
-    assert map_of(np.zeros((2, 0, 2)), np.zeros((2, 0), bool)).sum() == 0
+    _, corner = disc_cells(np.int32([[[0, 0]]]), valid, area, MAP_HW, 4.0)
+    assert np.asarray(corner).sum() == 15
 
 
 def cells_of(disc_centres, valid, area, radius=4.0):
@@ -193,7 +172,6 @@ def test_random_owners_equal_their_twin():
             if valid[image, person] and (x - cx) ** 2 + (y - cy) ** 2 < 16
         ]
         assert owners[image, y, x] == (min(covering)[1] if covering else -1)
-    np.testing.assert_array_equal(owners >= 0, map_of(disc_centres, valid)[..., 0] > 0)
 
 
 def test_nobody_owns_nothing():

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from qepose_tf.config import Config
+from qepose_tf.config.schema import Config
 from qepose_tf.models.hrnet import VARIANTS
 from qepose_tf.training.run import train
 from tests.micro_body import MICRO

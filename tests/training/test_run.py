@@ -12,15 +12,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from qepose_tf.config.reading import dump_config, load_config
 
+from qepose_tf.building import read_datasets
 from qepose_tf.cli import main
-from qepose_tf.config import Config, dump_config, load_config
+from qepose_tf.config.schema import Config
 from qepose_tf.models import load_model
 from qepose_tf.skeleton import COCO
-from qepose_tf.training.data_sources import read_datasets
+from qepose_tf.training.callbacks.validation import COLUMNS
 from qepose_tf.training.run import train
-from qepose_tf.training.state import newest_checkpoint
-from qepose_tf.training.validation import COLUMNS
+from qepose_tf.training.run_folder.state import newest_checkpoint
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow

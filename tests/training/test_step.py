@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from qepose_tf.config import Config
+from qepose_tf.config.schema import Config
 from qepose_tf.layers.cell_norm import CellNorm
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import COCO
 from qepose_tf.training.building import compile_model
-from qepose_tf.training.guards import NonFinite
-from qepose_tf.training.state import RunState
-from tests.training.mirrored_losses import SIDE, STEPS, batches
+from qepose_tf.training.callbacks.guards import NonFinite
+from qepose_tf.training.run_folder.state import RunState
+from tests.training.devices.mirrored_losses import SIDE, STEPS, batches
 from tests.training.tiny_model import fit_counted
 
 pytestmark = pytest.mark.slow

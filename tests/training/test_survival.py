@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qepose_tf.config.reading import dump_config
 
-from qepose_tf.config import dump_config
 from qepose_tf.models import load_model
 from qepose_tf.models.hrnet import VARIANTS
-from qepose_tf.training.state import newest_checkpoint
+from qepose_tf.training.run_folder.state import newest_checkpoint
 from tests.micro_body import MICRO
 from tests.small_disk import mounted_disk
 from tests.training.test_run import make_config

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from qepose_tf.training.fitting import StepCount
-from qepose_tf.training.state import RunState
+from qepose_tf.training.run_folder.state import RunState
 
 
 def tiny_model(optimizer="sgd", steps_per_execution=1):

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from qepose_tf.weights.checkpoint import read_checkpoint
+from qepose_tf.weights.state_dict import read_checkpoint
 from qepose_tf.weights.state_pickle import read_pickle
 from tests.weights.torch_format import (
     Pickled,

@@ -107,7 +107,7 @@ def test_pytorch_is_not_imported(w18, file):
     """In a process of its own: here other libraries may have imported it."""
     code = (
         "import sys; from qepose_tf.weights import import_weights;"
-        "from qepose_tf.weights.checkpoint import read_checkpoint;"
+        "from qepose_tf.weights.state_dict import read_checkpoint;"
         "read_checkpoint(sys.argv[1]); sys.exit('torch' in sys.modules)"
     )
     words = [sys.executable, "-W", "ignore", "-c", code, str(w18 / file)]

@@ -1,0 +1,50 @@
+"""What is asked of W32 at 512 px, from the rows that `qepose benchmark` wrote."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qepose_tf.benchmark import peers, stages
+from qepose_tf.benchmark.report import Target
+
+_EIGHT_BIT = ("dynamic", "int8")
+_FILES = ("tflite", "onnx", "openvino")
+
+
+def inference_targets(rows: Sequence[Mapping[str, Any]]) -> list[Target]:
+    """The targets whose rows were measured.
+
+    Args:
+        rows: of the benchmark's JSON.
+    """
+    by_name = {row["name"]: row for row in rows}
+    ours, fastest = stages.PIXELS, _fastest(rows)
+
+    def figure(name: str | None, column: str) -> float | None:
+        return by_name.get(name, {}).get(column)
+
+    def ratio(name: str, other: str) -> float | None:
+        times = figure(name, "median ms"), figure(other, "median ms")
+        return None if None in times else times[0] / times[1]
+
+    peer = figure(fastest, "x torch")
+    figures = (
+        (f"{stages.REST}, share of the whole", figure(stages.REST, "of whole"), 0.10),
+        (f"{ours} / our body", figure(ours, "x body"), 1.25),
+        (f"{ours} / torch body fp32", figure(ours, "x torch"), 1.2),
+        (f"fastest file ({fastest}) / {peers.BODY}", peer, 0.45),
+        (f"{fastest}: px from Keras, greatest", peer and figure(fastest, "max px"), 1),
+        (f"tflite fp32 / {ours}", ratio("tflite fp32", ours), 1.25),
+        ("tflite int8 / tflite fp32", ratio("tflite int8", "tflite fp32"), 0.5),
+    )
+    return [Target(*row) for row in figures if row[1] is not None]
+
+
+def _fastest(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """The fastest exported file that is not rounded to eight bits."""
+    files = {
+        row["name"]: row["median ms"]
+        for row in rows
+        if row["name"].split()[0] in _FILES
+        and row["name"].split()[-1] not in _EIGHT_BIT
+    }
+    return min(files, key=files.get, default=None)

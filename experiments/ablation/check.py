@@ -1,0 +1,123 @@
+"""Does a row hold together? It is built, trained a step, saved, read and exported."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from qepose_tf.config.reading import load_config
+
+from experiments.ablation.rows import ROW_FOLDER
+from qepose_tf.building import model_settings
+from qepose_tf.exporting.exporter import Exporter
+from qepose_tf.models import PoseEstimator, load_model
+from qepose_tf.skeleton import Skeleton
+
+# One step costs what the image costs; every path of the model runs on a small one.
+CHECK_SIZE = 64
+EXPORTED = ("saved_model", "tflite")
+_TYPICAL_SCORE = 0.3  # an untrained model's scores are 0: nothing would be decoded
+
+
+@dataclass(frozen=True)
+class RowCheck:
+    """What was found of one row.
+
+    Attributes:
+        row: the config's stem.
+        parameters: trainable and not.
+        loss: of the step.
+        max_pose_difference_px: from Keras, by export format.
+        seconds: for all of it.
+    """
+
+    row: str
+    parameters: int
+    loss: float
+    max_pose_difference_px: dict[str, float]
+    seconds: float
+
+
+def row_files(rows: tuple[str, ...] = ()) -> list[Path]:
+    """The configs of the rows asked for, by default of all, in the order of names.
+
+    Raises:
+        ValueError: there is no such row.
+    """
+    files = {path.stem: path for path in sorted(ROW_FOLDER.glob("*.yaml"))}
+    for row in rows:
+        if row not in files:
+            raise ValueError(f"expected rows of {', '.join(files)}, got {row!r}")
+    return [files[row] for row in rows or files]
+
+
+def check_row(path: Path, folder: Path, **smaller) -> RowCheck:
+    """Builds, trains a step, saves, reads and exports the model of a row's config.
+
+    Args:
+        path: of the config.
+        folder: for the files, which stay.
+        **smaller: arguments of `PoseEstimator` in place of the config's.
+
+    Raises:
+        ValueError: a weight did not learn, or a copy does not give the same poses.
+    """
+    started = time.monotonic()
+    config = load_config(path)
+    # With momentum 0 the step's own statistics count at once. By the initial ones a
+    # deep untrained network is not normalised: its poses are too wild to compare.
+    check = {"input_size": CHECK_SIZE, "batch_norm_momentum": 0.0}
+    settings = model_settings(config) | check | smaller
+    keras.utils.set_random_seed(config.seed)
+    model = PoseEstimator(Skeleton.load(config.skeleton), **settings)
+    loss = _train_a_step(model, path)
+    bias = model.get_layer("score").bias
+    bias.assign(bias + _TYPICAL_SCORE)
+    file = folder / "model.keras"
+    model.save(file)
+    _check_same(model, load_model(file), file)
+    differences = {}
+    with Exporter(model) as exporter:
+        for name in EXPORTED:
+            comparison = exporter.write(name, folder / f"exported.{name}")
+            differences[name] = comparison.max_pose_difference_px
+    seconds = round(time.monotonic() - started, 1)
+    return RowCheck(path.stem, model.count_params(), loss, differences, seconds)
+
+
+def _train_a_step(model: PoseEstimator, path: Path) -> float:
+    before = [weight.numpy() for weight in model.trainable_variables]
+    # Eagerly: to trace a large model for a single step takes longer than the step.
+    model.compile(optimizer=keras.optimizers.Adam(1e-3), run_eagerly=True)
+    images, facts = _images(model.input_size), _facts(model)
+    loss = float(model.train_on_batch(images, facts, return_dict=True)["loss"])
+    pairs = zip(model.trainable_variables, before, strict=True)
+    still = [weight.path for weight, old in pairs if (weight.numpy() == old).all()]
+    if still or not np.isfinite(loss):
+        raise ValueError(f"{path}: loss {loss}, these weights did not learn: {still}")
+    return loss
+
+
+def _check_same(model: PoseEstimator, again: PoseEstimator, file: Path) -> None:
+    images = _images(model.input_size)
+    first, second = model(images), again(images)
+    for name in first:
+        if not np.array_equal(first[name], second[name]):
+            raise ValueError(f"{file}: expected the same {name} as before saving")
+
+
+def _images(side: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(2, side, side, 3)).astype("float32")
+
+
+def _facts(model: PoseEstimator) -> dict[str, np.ndarray]:
+    """Two people in each image, all keypoints labelled."""
+    side, keypoints = model.input_size, model.skeleton.num_keypoints
+    points = np.random.default_rng(1).uniform(4, side - 4, (2, 2, keypoints, 3))
+    points[..., 2] = 2
+    return {
+        "keypoints": points.astype("float32"),
+        "area": np.full((2, 2), side * side / 8, "float32"),
+        "ignore": np.zeros((2, side // 4, side // 4, 1), "float32"),
+    }

@@ -1,0 +1,106 @@
+"""What a config decides: the data sets, and the model with fresh weights.
+
+Data sets are COCO files, prepared TFRecords, or scenes that are drawn now.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qepose_tf.config.schema import Config, DatasetConfig
+from qepose_tf.data.batches.mixture import mixture
+from qepose_tf.data.coco.dataset import CocoDataset, read_coco
+from qepose_tf.data.synthetic.dataset import write_scenes
+from qepose_tf.data.tfrecord.dataset import read_tfrecords
+from qepose_tf.files.locations import Url
+from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.skeleton import Skeleton
+
+
+def read_datasets(
+    config: Config, skeleton: Skeleton
+) -> tuple[CocoDataset, CocoDataset | None]:
+    """Reads the training data and, where the config names some, the validation data.
+
+    Raises:
+        ValueError: No training data is named, or it is not what it should be.
+        OSError: A file is missing, or the scenes cannot be written.
+    """
+    data = config.data
+    if data.synthetic is not None:
+        train = _scenes(config, skeleton, "train")
+        if data.synthetic.val_scenes == 0:
+            return train, train
+        return train, _scenes(config, skeleton, "val")
+    sources = data.train_sources
+    if not sources:
+        raise ValueError("no training data: expected data.train or data.synthetic")
+    *train, val = (
+        source and read_dataset(source, data.root, skeleton, data.strict)
+        for source in (*sources, data.val)
+    )
+    shares = [source.share for source in sources]
+    return mixture(train, None if None in shares else shares), val
+
+
+def read_dataset(
+    source: DatasetConfig, root: Path | Url, skeleton: Skeleton, strict: bool = False
+) -> CocoDataset:
+    """Reads a COCO file or prepared TFRecords, whichever is named.
+
+    Args:
+        source: What to read.
+        root: What its paths are relative to.
+        skeleton: The keypoints that are expected.
+        strict: Make every problem an error.
+
+    Raises:
+        ValueError: The data are not what they should be.
+        OSError: A file is missing or cannot be read.
+    """
+    options = {
+        "limit": source.limit,
+        "only_labelled": source.only_labelled,
+        "strict": strict,
+    }
+    if source.tfrecords is not None:
+        coco = read_tfrecords(root / source.tfrecords, skeleton, **options)
+    else:
+        annotations, images = root / source.annotations, root / source.images
+        coco = read_coco(annotations, images, skeleton, **options)
+    if source.all_people_labelled is None:
+        return coco
+    everyone = source.all_people_labelled
+    records = [replace(record, everyone_labelled=everyone) for record in coco.records]
+    return replace(coco, records=records)
+
+
+def _scenes(config: Config, skeleton: Skeleton, split: str) -> CocoDataset:
+    scenes = config.data.synthetic
+    count = scenes.train_scenes if split == "train" else scenes.val_scenes
+    people = f"{scenes.min_people}-{scenes.max_people}people"
+    size = f"{scenes.image_size}px-from{scenes.min_height:g}"
+    name = f"{split}-{count}-{size}-{people}-seed{scenes.seed}"
+    # Even seeds for training, odd ones for validation: no scene is in both.
+    seed = 2 * scenes.seed + (split == "val")
+    annotations, images = write_scenes(
+        scenes.folder / name,
+        count,
+        scenes.image_size,
+        min_people=scenes.min_people,
+        max_people=scenes.max_people,
+        min_height=scenes.min_height,
+        seed=seed,
+    )
+    return read_coco(annotations, images, skeleton, strict=config.data.strict)
+
+
+def build_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
+    """The model of a config, with fresh weights."""
+    return PoseEstimator(skeleton, **model_settings(config))
+
+
+def model_settings(config: Config) -> dict[str, Any]:
+    """The arguments of `PoseEstimator` that a config decides, but for the skeleton."""
+    settings = config.model.model_dump(exclude={"backbone_weights"})
+    return settings | config.loss.model_dump()

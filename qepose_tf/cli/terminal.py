@@ -1,0 +1,143 @@
+"""What commands show: reports, progress bars, logs, errors in one line."""
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qepose_tf.files.whole_files import write_file
+
+Item = TypeVar("Item")
+STDOUT = Path("-")  # what `--json` without a file means
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
+_LONGEST = 300  # characters of an unforeseen error; TensorFlow's can fill a screen
+
+
+def guarded(command: Callable[[], Any], debug: bool = False) -> int:
+    """Runs a command; an error becomes one line on stderr and exit code 1.
+
+    Args:
+        command: Returns, or exits with its code.
+        debug: Let errors through, with their traceback.
+    """
+    # TensorFlow logs a missing GPU as an error; real errors are exceptions anyway.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        command()
+    except SystemExit as ended:
+        if ended.code != _INTERRUPTED:
+            return ended.code if isinstance(ended.code, int) else 1
+        print("qepose: interrupted", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("qepose: interrupted", file=sys.stderr)
+    except Exception as error:
+        if debug:
+            raise
+        print(f"qepose: {_one_line(error)}", file=sys.stderr)
+    else:
+        return 0
+    return 1
+
+
+def show_log(level: int = logging.INFO) -> None:
+    """Shows the package's log on stderr; of others only warnings."""
+    logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("qepose_tf").setLevel(level)
+
+
+def show_report(report: dict[str, Any], json_file: Path | None, **shorter: str) -> None:
+    """Prints names and values, and writes them to a file where one is named.
+
+    Args:
+        report: What JSON can hold, or NaN.
+        json_file: To write; `STDOUT` prints JSON and nothing else.
+        shorter: How a value is printed, where the whole would be too long.
+    """
+    text = json_text(report)
+    if json_file == STDOUT:
+        print(text, end="")
+        return
+    width = max(map(len, report))
+    for key, value in report.items():
+        print(f"{key:<{width}}  {shorter.get(key) or _shown(value)}")
+    if json_file is not None:
+        write_file(json_file, text)
+
+
+def show_table(rows: Sequence[Any]) -> None:
+    """Prints dataclasses of one kind as a table, on stderr: stdout may be JSON."""
+    if not rows:
+        return
+    names = [field.name for field in dataclasses.fields(rows[0])]
+    lines = [[name.replace("_", " ") for name in names]]
+    for row in rows:
+        values = (getattr(row, name) for name in names)
+        lines.append(["-" if value is None else _shown(value) for value in values])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = (word.ljust(size) for word, size in zip(line, widths, strict=True))
+        print("  ".join(padded).rstrip(), file=sys.stderr)
+
+
+def json_text(report: dict[str, Any]) -> str:
+    """A report as JSON; NaN, which JSON does not have, becomes null."""
+    plain = {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in report.items()
+    }
+    return json.dumps(plain, indent=2, allow_nan=False) + "\n"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return str(value)
+    if isinstance(value, float):
+        tiny = 0 < abs(value) < 0.0005  # which three digits would call nothing
+        return f"{value:.1e}" if tiny else f"{value:.3f}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def counted(
+    items: Iterable[Item], total: int, progress: Callable[[int, int], None]
+) -> Iterator[Item]:
+    """Passes items on and tells a progress bar of each."""
+    for done, item in enumerate(items, start=1):
+        progress(done, total)
+        yield item
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr that takes (done, total); nothing where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(
+        console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _one_line(error: Exception) -> str:
+    ours = getattr(error, "name", None) or ""
+    if isinstance(error, ModuleNotFoundError) and not ours.startswith("qepose_tf"):
+        return f"{error.name} is missing: pip install 'qepose-tf[train]'"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError | OSError | ImportError) and text:
+        return text
+    name = type(error).__name__
+    return f"unexpected {name}: {text[:_LONGEST]} (--debug shows the traceback)"

@@ -1,0 +1,1 @@
+"""A `CocoDataset` as tf.data batches."""

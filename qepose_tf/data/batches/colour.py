@@ -1,0 +1,101 @@
+"""Random brightness, contrast and saturation of whole batches, and normalising."""
+
+import numpy as np
+import tensorflow as tf
+
+from qepose_tf.data.batches.crop import AugmentSettings
+from qepose_tf.data.batches.warp import channel
+
+
+def colour_factors(seed: tf.Tensor, settings: AugmentSettings) -> tf.Tensor:
+    """Draws one image's change of colour.
+
+    Args:
+        seed: `[2]` int; the same seed draws the same factors.
+        settings: The ranges.
+
+    Returns:
+        `[3]` float32: the share of the value range that is added, the contrast's
+        factor and the saturation's factor.
+    """
+    strength = [settings.brightness, settings.contrast, settings.saturation]
+    draw = tf.random.stateless_uniform([3], seed, -1.0, 1.0)
+    return draw * tf.constant(strength, tf.float32) + tf.constant([0.0, 1.0, 1.0])
+
+
+def recolour(channels: list[tf.Tensor], factors: tf.Tensor) -> list[tf.Tensor]:
+    """Recolours images, in keras-cv's order and with the meaning of its layers.
+
+    Brightness is added; contrast is the distance from the channel's mean over the
+    image; saturation is that of HSV, whose hue and value stay. Each is clipped.
+
+    Args:
+        channels: Red, green and blue `[B, H, W]` float32 of 0 to 255.
+        factors: `[B, 3]` from `colour_factors`.
+
+    Returns:
+        The three channels, still of 0 to 255.
+    """
+    brightness, contrast, saturation = tf.unstack(factors[..., None, None], axis=1)
+    bright = [_clip(values + 255.0 * brightness) for values in channels]
+    means = [_mean(values) for values in bright]
+    red, green, blue = contrasted = [
+        _clip((values - mean) * contrast + mean)
+        for values, mean in zip(bright, means, strict=True)
+    ]
+    # HSV's value is the largest channel, its saturation (value - least) / value: the
+    # distances from the value grow by one factor, up to a saturation of 1.
+    value = tf.maximum(tf.maximum(red, green), blue)
+    least = tf.minimum(tf.minimum(red, green), blue)
+    full = value / tf.maximum(value - least, 1e-6)
+    factor = tf.minimum(saturation, full)
+    # Rounding may lead below 0, never above the value.
+    return [tf.maximum(value - (value - v) * factor, 0.0) for v in contrasted]
+
+
+def normalised(
+    packed: tf.Tensor,
+    factors: tf.Tensor | None,
+    cover: tf.Tensor,
+    mean: np.ndarray,
+    std: np.ndarray,
+) -> tf.Tensor:
+    """Crops as the network takes them.
+
+    Args:
+        packed: `[B, S, S]` uint32 of `warp.blend`.
+        factors: `[B, 3]` from `colour_factors`; None leaves the colours.
+        cover: `[B, S, S]` of `warp.covered`.
+        mean: `[3]`, of 0 to 255.
+        std: `[3]`, of 0 to 255.
+
+    Returns:
+        `[B, S, S, 3]` float32; 0 outside of the images, whatever their colours.
+    """
+    channels = [channel(packed, number) for number in range(3)]
+    if factors is not None:
+        channels = recolour(channels, factors)
+    return tf.stack(
+        [
+            (values - centre) * (1 / scale) * cover
+            for values, centre, scale in zip(
+                channels, np.float32(mean), np.float32(std), strict=True
+            )
+        ],
+        axis=-1,
+    )
+
+
+def _clip(values: tf.Tensor) -> tf.Tensor:
+    return tf.clip_by_value(values, 0.0, 255.0)
+
+
+def _mean(values: tf.Tensor) -> tf.Tensor:
+    """Of each image, `[B, 1, 1]`.
+
+    Row sums as a product: XLA adds up a whole image one by one, which is slow and
+    inexact.
+    """
+    height, width = values.shape[1:]
+    rows = tf.linalg.matvec(values, tf.ones([width]) / width)
+    return (tf.reduce_sum(rows, axis=1) / height)[:, None, None]

@@ -1,0 +1,1 @@
+"""An annotation file as a `CocoDataset`, and results in COCO's form."""

@@ -1,0 +1,1 @@
+"""Prepared data: TFRecord shards with an index."""

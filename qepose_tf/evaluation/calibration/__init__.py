@@ -1,0 +1,12 @@
+"""Is the score the quality? Figures and pictures of scores against OKS."""
+
+from qepose_tf.evaluation.calibration.files import read_calibration, write_calibration
+from qepose_tf.evaluation.calibration.measures import Bin, Calibration, calibrate
+
+__all__ = [
+    "Bin",
+    "Calibration",
+    "calibrate",
+    "read_calibration",
+    "write_calibration",
+]

@@ -1,0 +1,1 @@
+"""What holds an exported file against the Keras model."""

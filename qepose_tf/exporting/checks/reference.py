@@ -1,0 +1,68 @@
+"""The Keras model's own answers, which every exported file is held against."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from qepose_tf.exporting.checks.comparison import Detections
+from qepose_tf.images.letterbox import capped_short_side, letterbox, original_points
+from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.ops.geometry import fit_short_side
+
+COMPARED = ("poses", "scores", "keypoint_scores", "cells")
+
+Detector = Callable[[np.ndarray], Detections]
+
+
+def traced(model: PoseEstimator) -> Callable:
+    """The model's outputs as a graph, from normalised images."""
+    shape = tf.TensorSpec([None, None, None, 3], tf.float32)
+
+    @tf.function(input_signature=[shape], autograph=False)
+    def run(images):
+        outputs = model(images, training=False)
+        return {name: outputs[name] for name in COMPARED}
+
+    return run
+
+
+def keras_any_size(model: PoseEstimator, run: Callable | None = None) -> Detector:
+    """The Keras model behind the letterbox of evaluation and prediction.
+
+    Args:
+        model: says the input size and the normalisation.
+        run: what computes; the model itself by default, or `traced`.
+
+    The resize itself is TensorFlow's, rounded to 8 bits: Pillow's, of which the
+    letterbox would make use, is off by one grey level here and there.
+    """
+    run = run or model
+
+    def detect(images: np.ndarray) -> Detections:
+        height, width = images.shape[1:3]
+        side = capped_short_side(height, width, model.input_size)
+        resized_hw, _ = fit_short_side(height, width, side)
+        resized = tf.image.resize(images, resized_hw, antialias=True).numpy()
+        resized = resized.round().clip(0, 255).astype(np.uint8)
+        boxed = [letterbox(image, side, model.mean, model.std)[0] for image in resized]
+        detections = _detections(run(np.stack(boxed)))
+        scale = np.divide(resized_hw[::-1], (width, height))
+        detections["poses"] = original_points(detections["poses"], scale)
+        return detections
+
+    return detect
+
+
+def keras_fixed_size(model: PoseEstimator, run: Callable | None = None) -> Detector:
+    """The Keras model on images of the network's size; see `keras_any_size`."""
+    run = run or model
+
+    def detect(images: np.ndarray) -> Detections:
+        return _detections(run(model.normalise(images)))
+
+    return detect
+
+
+def _detections(outputs: dict) -> Detections:
+    return {name: np.asarray(outputs[name]) for name in COMPARED}

@@ -1,0 +1,158 @@
+"""Files and folders that are there completely or not at all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_DISK_ERRORS = ("No space left", "iostream error")
+_NOTHING_LEFT = 2**16  # bytes; below it a disk is full, whatever a writer says
+
+
+def writable_folder(path: str | Path) -> Path:
+    """Makes a folder, parents included, and tries whether files can stand in it.
+
+    Called before long work, so that a wrong path costs a second and not a run.
+
+    Raises:
+        OSError: The folder cannot be made or written.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"{path}: expected a writable folder, {os.strerror(error.errno or 0)}"
+        ) from None
+    return path
+
+
+def write_file(
+    path: str | Path, content: str | bytes, *, durable: bool = False
+) -> None:
+    """Writes beside the target and renames, so that no half-written file stays.
+
+    Args:
+        path: of the file.
+        content: text is written as UTF-8.
+        durable: wait until the disk has it, so that a power cut leaves the old file
+            or the new one.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    path = Path(path)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide it from others
+        if durable:
+            publish(Path(temporary), path)
+        else:
+            os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def publish(temporary: Path, target: Path) -> None:
+    """Gives a written file its name, when the disk has all of it.
+
+    Args:
+        temporary: The file, on the target's file system.
+        target: Its name; a file of this name is replaced.
+
+    Raises:
+        OSError: The file cannot be renamed or written to the disk.
+    """
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, target)
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename last; systems that cannot open folders do so by themselves."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def written_whole(path: Path, overwrite: bool, marker: str | None) -> Iterator[Path]:
+    """A path to write to, which becomes `path` when the block ends well.
+
+    Args:
+        path: of the finished file or folder; missing parents are made, and go again
+            where the block fails.
+        overwrite: whether `path` may exist.
+        marker: a folder is only overwritten where it holds a file of this name; None
+            where a file is written.
+
+    Yields:
+        A path that does not exist yet, in a temporary folder beside `path`.
+
+    Raises:
+        FileExistsError: `path` exists and may not be overwritten.
+        OSError: the disk is full.
+    """
+    check_free(path, overwrite, marker)
+    new = [p for p in (path.parent, *path.parent.parents) if not p.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix=f".{path.name}.", dir=path.parent
+        ) as folder:
+            written = Path(folder) / path.name
+            with _full_disk_named(path):
+                yield written
+            if path.is_dir():
+                os.replace(path, Path(folder) / "replaced")
+            os.replace(written, path)
+    except BaseException:
+        for folder in new:
+            with contextlib.suppress(OSError):  # somebody else's file is in it
+                folder.rmdir()
+        raise
+
+
+def check_free(path: Path, overwrite: bool, marker: str | None) -> None:
+    """Raises `FileExistsError` where `written_whole` would; before any long work."""
+    if not path.exists():
+        return
+    if not overwrite:
+        raise FileExistsError(f"{path}: exists; ask for overwriting or name another")
+    replaceable = (path / marker).is_file() if marker else path.is_file()
+    if not replaceable:
+        expected = f"a folder that holds {marker}" if marker else "a file"
+        raise FileExistsError(f"{path}: only {expected} is overwritten, and it is none")
+
+
+@contextlib.contextmanager
+def _full_disk_named(path: Path) -> Iterator[None]:
+    """Libraries raise anything from RuntimeError to their own when a disk is full."""
+    try:
+        yield
+    except Exception as error:
+        for folder in (path.parent, Path(tempfile.gettempdir())):
+            if shutil.disk_usage(folder).free < _NOTHING_LEFT:
+                raise OSError(
+                    f"{path}: cannot be written, no space left in {folder}"
+                ) from error
+        # Some take back what they have written, so that there is space again.
+        if any(words in str(error) for words in _DISK_ERRORS):
+            raise OSError(
+                f"{path}: cannot be written, there is probably no space left"
+            ) from error
+        raise

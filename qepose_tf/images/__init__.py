@@ -1,0 +1,1 @@
+"""Pixels in memory: decoding, letterboxing, finding files."""

@@ -1,0 +1,1 @@
+"""A model and pictures: people, drawings and files of them."""

@@ -1,0 +1,151 @@
+"""What a run leaves to look at: learning rate, CSV and TensorBoard."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from qepose_tf.files.whole_files import write_file
+from qepose_tf.images.decoding import read_image
+from qepose_tf.inference.drawing import draw_poses
+from qepose_tf.training.callbacks.validation import CocoValidation, is_due
+from qepose_tf.training.run_folder.state import RunState
+
+
+class LearningRate(keras.callbacks.Callback):
+    """Puts the learning rate of the epoch's last step into the logs."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Adds `learning_rate`."""
+        optimizer = self.model.optimizer
+        # A mixed-precision optimiser wraps the one that counts the steps.
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        rate = optimizer._learning_rate
+        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+            steps = int(keras.ops.convert_to_numpy(optimizer.iterations))
+            rate = rate(max(steps - 1, 0))
+        if logs is not None:
+            logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
+
+
+class CsvLog(keras.callbacks.Callback):
+    """The run's history as a table, one row per epoch, written as a whole.
+
+    It stands behind the callback that closes the epoch in the run's state. A resumed
+    run has the rows that belong to its checkpoint, and no other.
+
+    Args:
+        path: of the CSV file.
+        state: of the run.
+        columns: names that only some epochs' logs have.
+    """
+
+    def __init__(self, path: Path, state: RunState, columns: Sequence[str] = ()):
+        super().__init__()
+        self.path = path
+        self.state = state
+        self.columns = tuple(columns)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Writes what there is."""
+        self._write()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Writes the new row, too."""
+        self._write()
+
+    def _write(self) -> None:
+        if not self.state.history:
+            return
+        names = {name for row in self.state.history for name in row}
+        columns = ["epoch", *sorted((names | set(self.columns)) - {"epoch"})]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.state.history)
+        write_file(self.path, text.getvalue())
+
+
+class TensorBoardLog(keras.callbacks.Callback):
+    """Scalars of every epoch, and predictions drawn after each validation.
+
+    `keras.callbacks.TensorBoard` writes no pictures, and keeps its writer as the
+    default one if `fit` ends by an exception.
+
+    Args:
+        folder: for the event file.
+        validation: whose predictions are drawn; it stands before this callback.
+        num_pictures: the first images of its dataset.
+        histograms: write those of the weights, too.
+        crops: draws pictures of the training, `[H, W, 3]` uint8.
+        every: epochs from one time that crops are drawn to the next.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        validation: CocoValidation | None = None,
+        num_pictures: int = 6,
+        histograms: bool = False,
+        crops: Callable[[], list[np.ndarray]] | None = None,
+        every: int = 10,
+    ):
+        super().__init__()
+        self.folder = folder
+        self.validation = validation
+        self.num_pictures = num_pictures
+        self.histograms = histograms
+        self.crops = crops
+        self.every = every
+        self._drawn = None
+        self._writer: tf.summary.SummaryWriter | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Opens an event file."""
+        self.close()
+        self._writer = tf.summary.create_file_writer(str(self.folder))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Writes scalars, and pictures if there was a validation."""
+        with self._writer.as_default(step=epoch):
+            for name, value in (logs or {}).items():
+                if math.isfinite(value):
+                    tf.summary.scalar(name, value)
+            evaluation = self.validation and self.validation.evaluation
+            if evaluation is not self._drawn:
+                self._drawn = evaluation
+                self._write_pictures(evaluation.results)
+            if self.crops and is_due(epoch, self.every, self.params["epochs"]):
+                for number, picture in enumerate(self.crops()):
+                    tf.summary.image(f"training/{number}", picture[None])
+            if self.histograms:
+                for weight in self.model.trainable_variables:
+                    tf.summary.histogram(weight.path, weight.value)
+        self._writer.flush()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Closes the event file."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes the event file; to be called where `fit` may raise."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _write_pictures(self, results: list[dict[str, Any]]) -> None:
+        coco = self.validation.coco
+        for record in coco.records[: self.num_pictures]:
+            found = [r for r in results if r["image_id"] == record.image_id]
+            poses = np.array([r["keypoints"] for r in found], np.float32)
+            poses = poses.reshape(-1, coco.skeleton.num_keypoints, 3)[..., :2]
+            scores = np.array([r["score"] for r in found], np.float32)
+            image = read_image(record.file, exif=False)
+            drawn = draw_poses(image, poses, scores, coco.skeleton)
+            tf.summary.image(f"predictions/{record.image_id}", drawn[None])

@@ -1,0 +1,187 @@
+"""Where a run stands, and the file that brings it back there."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from qepose_tf.files.whole_files import write_file
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".safetensors"
+
+
+@dataclass
+class RunState:
+    """The position of a run and what it has found so far.
+
+    Attributes:
+        steps_per_epoch: optimiser steps in one epoch.
+        epoch: the epoch that is trained, from 0.
+        step: steps done in it; `steps_per_epoch` before the epoch's end was looked at.
+        seconds: time spent training, over all starts.
+        history: the logs of each finished epoch, "epoch" among them.
+        best_logs: those of the best one; empty before the first validation.
+    """
+
+    steps_per_epoch: int
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_logs: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps since the run's beginning."""
+        return self.epoch * self.steps_per_epoch + self.step
+
+    def by_name(self) -> dict[str, list[float]]:
+        """The history as Keras has it: the values of the epochs that have the log."""
+        names = dict.fromkeys(name for row in self.history for name in row)
+        return {
+            name: [row[name] for row in self.history if name in row]
+            for name in names
+            if name != "epoch"
+        }
+
+
+def snapshot(model: keras.Model) -> dict[str, np.ndarray]:
+    """Every number that training changes: weights, optimiser, running metrics.
+
+    On several workers each of them must call it at the same step, for variables are
+    read by all together.
+    """
+    return {
+        name: np.array(keras.ops.convert_to_numpy(variable), order="C")
+        for name, variable in _variables(model).items()
+    }
+
+
+def bring_back(model: keras.Model, tensors: dict[str, np.ndarray]) -> None:
+    """Sets weights and optimiser to a snapshot; the model is compiled and built.
+
+    Running metrics are left alone, for `fit` resets them: see `bring_back_metrics`.
+
+    Raises:
+        ValueError: the snapshot is of another model or optimiser.
+    """
+    variables = _variables(model)
+    unlike = sorted(variables.keys() ^ tensors.keys())
+    unlike += [
+        n for n in variables.keys() & tensors.keys() if _differ(variables, tensors, n)
+    ]
+    if unlike:
+        raise ValueError(
+            f"expected the variables of this model, {len(unlike)} differ, "
+            f"the first is {unlike[0]}"
+        )
+    for name, variable in variables.items():
+        if not name.startswith("metrics/"):
+            variable.assign(tensors[name])
+
+
+def bring_back_metrics(model: keras.Model, tensors: dict[str, np.ndarray]) -> None:
+    """Sets the running metrics of an epoch that was cut in two."""
+    for name, variable in _variables(model).items():
+        if name.startswith("metrics/"):
+            variable.assign(tensors[name])
+
+
+def _differ(variables: dict, tensors: dict, name: str) -> bool:
+    return tuple(variables[name].shape) != tensors[name].shape
+
+
+def _variables(model: keras.Model) -> dict[str, Any]:
+    parts = {
+        "weights": model.weights,
+        "optimizer": model.optimizer.variables,
+        "metrics": model.metrics_variables,
+    }
+    return {
+        f"{part}/{index:04d}": variable
+        for part, variables in parts.items()
+        for index, variable in enumerate(variables)
+    }
+
+
+def write_checkpoint(
+    path: Path, tensors: dict[str, np.ndarray], state: RunState
+) -> None:
+    """Writes a checkpoint; it is there completely or not at all, power cut or not.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    metadata = {
+        "format": "1",
+        "state": json.dumps(dataclasses.asdict(state)),
+        "sha256": _digest(tensors),
+    }
+    write_file(path, safetensors.numpy.save(tensors, metadata), durable=True)
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], RunState]:
+    """The arrays and the state of a checkpoint.
+
+    Raises:
+        ValueError: the file is truncated, damaged or none of ours.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        state = RunState(**json.loads(metadata["state"]))
+    except (safetensors.SafetensorError, OSError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: expected a checkpoint, {error}") from None
+    if _digest(tensors) != metadata.get("sha256"):
+        raise ValueError(f"{path}: damaged, its checksum differs")
+    return tensors, state
+
+
+def _digest(tensors: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].tobytes())
+    return digest.hexdigest()
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, newest first."""
+    return sorted(folder.glob(f"step-*{SUFFIX}"), reverse=True)
+
+
+def checkpoint_path(folder: Path, steps: int) -> Path:
+    """Where the checkpoint after so many steps of a run stands."""
+    return folder / f"step-{steps:09d}{SUFFIX}"
+
+
+def newest_checkpoint(
+    folder: Path,
+) -> tuple[dict[str, np.ndarray], RunState] | None:
+    """The newest checkpoint that can be read; None where there is no file of any.
+
+    A damaged one is passed over with a warning.
+
+    Raises:
+        ValueError: there are checkpoints, and none can be read.
+    """
+    files = checkpoints_in(folder)
+    for path in files:
+        try:
+            return read_checkpoint(path)
+        except ValueError as error:
+            logger.warning("%s; the one before it is taken", error)
+    if files:
+        raise ValueError(f"{folder}: none of its {len(files)} checkpoints can be read")
+    return None
