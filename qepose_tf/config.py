@@ -47,12 +47,9 @@ class _Section(pydantic.BaseModel):
     )
 
 
-class ModelConfig(_Section):
-    """Arguments of `PoseEstimator`."""
+class HeadConfig(_Section):
+    """`HeadSettings`: what stands behind the body, and the ablations' switches."""
 
-    backbone: Literal["tiny", "w18", "w32", "w48", "efficientnet_lite0"] = "w32"
-    backbone_weights: Path | None = None  # training starts from them
-    input_size: Annotated[int, Field(strict=True, ge=64, multiple_of=64)] = 512
     keypoint_channels: Count = 20
     instance_channels: Count = 64
     semantic_points: Natural = 9
@@ -61,15 +58,36 @@ class ModelConfig(_Section):
         "queries", "keypoints", "semantic_points", "automatic", "none"
     ] = "queries"
     quality_branch: Flag = False
-    synchronized_batch_norm: Flag = False
-    batch_norm_momentum: Fraction = 0.9
+
+
+class DecoderConfig(_Section):
+    """`DecoderSettings`: how the best cells become people."""
+
     max_detections: Count = 30
     score_threshold: Fraction = 0.01
     nms_distance: NonNegative = 0.05
 
 
+class BatchNormConfig(_Section):
+    """`BatchNormSettings`: in a named body and in the head."""
+
+    momentum: Fraction = 0.9
+    synchronized: Flag = False
+
+
+class ModelConfig(_Section):
+    """Arguments of `PoseEstimator`."""
+
+    backbone: Literal["tiny", "w18", "w32", "w48", "efficientnet_lite0"] = "w32"
+    backbone_weights: Path | None = None  # training starts from them
+    input_size: Annotated[int, Field(strict=True, ge=64, multiple_of=64)] = 512
+    head: HeadConfig = HeadConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    batch_norm: BatchNormConfig = BatchNormConfig()
+
+
 class LossConfig(_Section):
-    """Weights and switches of Eq. 3 and Eq. 6."""
+    """`LossSettings`: weights and switches of Eq. 3 and Eq. 6."""
 
     disc_radius: Positive = 4.0
     instance_label: Literal["cir", "gaussian", "discrete"] = "cir"
@@ -337,8 +355,24 @@ def _suggest(path: Sequence[Any]) -> str:
         field = section.model_fields[part].annotation
         models = [field, *get_args(field)]
         section = next(m for m in models if hasattr(m, "model_fields"))
+    elsewhere = _places(Config, str(path[-1]))
+    if elsewhere:
+        return f"did you mean {elsewhere[0]}?"
     known = list(section.model_fields)
     near = difflib.get_close_matches(str(path[-1]), known, 1)
     if near:
         return f"did you mean {'.'.join(map(str, [*path[:-1], near[0]]))}?"
     return f"expected one of {', '.join(known)}"
+
+
+def _places(section: type[pydantic.BaseModel], key: str, prefix: str = "") -> list[str]:
+    """Where in the config a key of this name stands, as dotted keys."""
+    found = []
+    for name, field in section.model_fields.items():
+        if name == key:
+            found.append(prefix + name)
+        elif isinstance(field.annotation, type) and issubclass(
+            field.annotation, pydantic.BaseModel
+        ):
+            found += _places(field.annotation, key, f"{prefix}{name}.")
+    return found

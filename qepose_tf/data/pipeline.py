@@ -18,7 +18,7 @@ from qepose_tf.data.augment import (
     warp_keypoints,
 )
 from qepose_tf.data.coco import CocoDataset
-from qepose_tf.data.colour import colour_factors, normalised
+from qepose_tf.data.colour import colour_factors, finished_pixels
 from qepose_tf.data.epochs import epoch_order, ordered_rows, told
 from qepose_tf.data.letterbox import capped_short_side, letterbox
 from qepose_tf.data.loading import Cache, Example, ExampleLoader, read_record_picture
@@ -37,8 +37,7 @@ def train_dataset(
     *,
     input_size: int,
     batch_size: int,
-    mean: np.ndarray,
-    std: np.ndarray,
+    fill: np.ndarray,
     augment: AugmentSettings,
     max_people: int,
     min_area: float,
@@ -65,8 +64,7 @@ def train_dataset(
         coco: The data set; an image without people is all background.
         input_size: S, a multiple of 4.
         batch_size: B.
-        mean: `[3]`, of 0 to 255.
-        std: `[3]`, of 0 to 255.
+        fill: `[3]`, RGB of what lies outside of an image: the model's mean colour.
         augment: How far images are moved and recoloured.
         max_people: M; of more people the largest are kept, the discs of the others
             are ignored.
@@ -88,8 +86,8 @@ def train_dataset(
             largest number of people.
 
     Returns:
-        Batches of `(images, facts)`: images `[B, S, S, 3]` float32 normalised, padding
-        0; facts "keypoints" `[B, M, K, 3]` (x, y, v) in pixels of the crop, "area"
+        Batches of `(images, facts)`: images `[B, S, S, 3]` float32 in 0..255;
+        facts "keypoints" `[B, M, K, 3]` (x, y, v) in pixels of the crop, "area"
         `[B, M]` in the same pixels squared, 0 = no person, and "ignore"
         `[B, S/4, S/4, 1]`, 1 = ignored.
 
@@ -145,7 +143,7 @@ def train_dataset(
     @tf.function(jit_compile=True, autograph=False)
     def pixels(packed: tf.Tensor, colour: tf.Tensor, cover: tf.Tensor) -> tf.Tensor:
         colour = colour if augment.recolours else None
-        return normalised(packed, colour, cover, mean, std)
+        return finished_pixels(packed, colour, cover, fill)
 
     def finished(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, Any]]:
         cover = covered(batch.pop("backwards"), batch.pop("image_hw"), input_size)
@@ -176,8 +174,7 @@ def eval_dataset(
     *,
     input_size: int,
     batch_size: int,
-    mean: np.ndarray,
-    std: np.ndarray,
+    fill: np.ndarray,
     multiple: int = 64,
     strict: bool = False,
 ) -> tf.data.Dataset:
@@ -190,13 +187,12 @@ def eval_dataset(
         coco: The data set.
         input_size: Short side in pixels.
         batch_size: B; the last batch of each shape is smaller.
-        mean: `[3]`, of 0 to 255.
-        std: `[3]`, of 0 to 255.
+        fill: `[3]`, RGB of what lies outside of an image: the model's mean colour.
         multiple: Both padded sides are multiples of it.
         strict: Make an unreadable image an error (TensorFlow's own, while iterating).
 
     Returns:
-        Batches of "image" `[B, H, W, 3]` float32 normalised, "image_id" `[B]` int64 and
+        Batches of "image" `[B, H, W, 3]` float32 in 0..255, "image_id" `[B]` int64 and
         "scale" `[B, 2]` float32 (x, y).
     """
     sides = [capped_short_side(r.height, r.width, input_size) for r in coco.records]
@@ -219,7 +215,7 @@ def eval_dataset(
                 "%s; it gets no poses (%d left out so far)", error, len(skipped)
             )
             return np.zeros((0, 0, 3), np.float32), np.ones(2, np.float32)
-        return letterbox(image, sides[int(row)], mean, std, multiple)
+        return letterbox(image, sides[int(row)], fill, multiple)
 
     def load(row: tf.Tensor) -> dict[str, tf.Tensor]:
         image, scale = tf.numpy_function(read, [row], [tf.float32, tf.float32])

@@ -29,7 +29,7 @@ def build_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
 def model_settings(config: Config) -> dict[str, Any]:
     """The arguments of `PoseEstimator` that a config decides, but for the skeleton."""
     settings = config.model.model_dump(exclude={"backbone_weights"})
-    return settings | config.loss.model_dump()
+    return settings | {"loss": config.loss.model_dump()}
 
 
 def initial_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
@@ -118,7 +118,7 @@ def train_batches(
     Args:
         config: of the run.
         data: to train on.
-        model: whose normalisation is used.
+        model: whose mean colour stands outside of the images.
         on_batch: called with each batch's number when it is ready.
 
     Returns:
@@ -132,8 +132,7 @@ def train_batches(
             data,
             input_size=config.model.input_size,
             batch_size=config.train.batch_size,
-            mean=model.mean,
-            std=model.std,
+            fill=model.mean,
             augment=AugmentSettings(**config.augment.model_dump()),
             max_people=config.data.max_people,
             min_area=config.data.min_area,
