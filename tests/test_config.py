@@ -95,7 +95,10 @@ def test_resolved_config_reads_back_equal(write, tmp_path):
         ("train: 3", "train = 3: expected a valid dictionary"),
         ("model: {backbone: w33}", "'w33': expected 'tiny', 'w18', 'w32' or 'w48'"),
         ("model: {input_size: 100}", "model.input_size = 100: expected a multiple of"),
-        ("model: {synchronized_batch_norm: off}", "= 'off': expected a valid boolean"),
+        (
+            "model: {batch_norm: {synchronized: off}}",
+            "= 'off': expected a valid boolean",
+        ),
         ("augment: {scale: [2, 1]}", "augment.scale = [2, 1]: expected [smallest, la"),
         ("augment: {flip: 1.5}", "augment.flip = 1.5: expected less than or equal to"),
         ("data: {cache: 3}", "data.cache = 3: expected 'memory' or 'none'"),

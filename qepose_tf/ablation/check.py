@@ -67,7 +67,7 @@ def check_row(path: Path, folder: Path, **smaller) -> RowCheck:
     config = load_config(path)
     # With momentum 0 the step's own statistics count at once. By the initial ones a
     # deep untrained network is not normalised: its poses are too wild to compare.
-    check = {"input_size": CHECK_SIZE, "batch_norm_momentum": 0.0}
+    check = {"input_size": CHECK_SIZE, "batch_norm": {"momentum": 0.0}}
     settings = model_settings(config) | check | smaller
     keras.utils.set_random_seed(config.seed)
     model = PoseEstimator(Skeleton.load(config.skeleton), **settings)

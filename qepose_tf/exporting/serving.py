@@ -68,7 +68,8 @@ def detect_any_size(model: PoseEstimator, images: tf.Tensor) -> Outputs:
     """Poses on images of any size.
 
     The short side is brought to the model's input size with the aspect ratio kept
-    (`resized_sides`), and the right and bottom are padded with the mean colour. A side longer than `MAX_ASPECT` input sizes is shrunk to that.
+    (`resized_sides`), and the right and bottom are padded with the mean colour. A side
+    longer than `MAX_ASPECT` input sizes is shrunk to that.
 
     Args:
         model: in float32.

@@ -26,8 +26,8 @@ def mirror_images(images, fill):
     """Mirrored images on the same grid of cells.
 
     The three columns at the right that are new have the colour of padding; those that
-    were there fall off. The letterbox's padding comes to stand at the left, where training
-    crops have it, too.
+    were there fall off. The letterbox's padding comes to stand at the left, where
+    training crops have it, too.
 
     Args:
         images: `[B, H, W, 3]`, RGB in 0..255.
@@ -90,9 +90,9 @@ def detect(
         `poses` `[B, P, K, 2]` in input pixels, `scores` `[B, P]`, `keypoint_scores`
         `[B, P, K]` and `cells` `[B, P, 2]`, see `PoseDecoder`.
     """
-    both = (
-        ops.concatenate([images, mirror_images(images, model.mean)]) if flip else images
-    )
+    both = images
+    if flip:
+        both = ops.concatenate([images, mirror_images(images, model.mean)])
     outputs = model(both, training=False)
     ranking = ranking_map(outputs)
     width = ops.shape(ranking)[2]

@@ -13,7 +13,6 @@ from tests.data.coco_files import SKELETON, image, person, write_images, write_j
 OFF = AugmentSettings.off()
 MOVED = dataclasses.replace(AugmentSettings(), shift=8.0)
 MEAN = np.array([123.0, 117.0, 104.0], np.float32)
-STD = np.array([58.0, 57.0, 57.5], np.float32)
 
 
 def written(folder, images, annotations, **options):
@@ -31,8 +30,7 @@ def train(coco, **changes):
     arguments = dict(
         input_size=64,
         batch_size=3,
-        mean=MEAN,
-        std=STD,
+        fill=MEAN,
         augment=OFF,
         max_people=4,
         min_area=1024.0,
@@ -44,7 +42,7 @@ def train(coco, **changes):
 
 
 def evaluate(coco, **changes):
-    arguments = dict(input_size=64, batch_size=2, mean=MEAN, std=STD)
+    arguments = dict(input_size=64, batch_size=2, fill=MEAN)
     return eval_dataset(coco, **(arguments | changes))
 
 
