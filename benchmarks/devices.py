@@ -85,7 +85,7 @@ def of_backend(backend: str) -> Device:
 
 
 def _detect(model, images) -> dict:
-    found = model(model.normalise(images), training=False)
+    found = model(images, training=False)
     return {name: found[name] for name in POSES}
 
 
@@ -96,7 +96,6 @@ def _jax() -> Device:
 
     def compiled_model(model, _compile):
         def detect(weights, state, images):
-            images = model.normalise(images)
             found, _ = model.stateless_call(weights, state, images, training=False)
             return {name: found[name] for name in POSES}
 
@@ -137,7 +136,7 @@ def _torch() -> Device:
 
         def detect(images):
             with mode():
-                found = forward(model.normalise(images), training=False)
+                found = forward(images, training=False)
             return {name: found[name] for name in POSES}
 
         return detect

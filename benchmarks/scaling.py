@@ -60,7 +60,7 @@ def frozen(
     backbone: str, keypoints: int = 17, semantic_points: int = 9
 ) -> tuple[PoseEstimator, Detect]:
     """A model and what detects with it, for any size of images."""
-    settings = {"backbone": backbone, "semantic_points": semantic_points}
+    settings = {"backbone": backbone, "head": {"semantic_points": semantic_points}}
     model = settled_model(skeleton(keypoints), settings, [scene(4), scene(16)])
     images = tf.TensorSpec([None, None, None, 3], tf.uint8)
     return model, Frozen.of(partial(detect, model), images)

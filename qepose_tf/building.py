@@ -103,4 +103,4 @@ def build_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
 def model_settings(config: Config) -> dict[str, Any]:
     """The arguments of `PoseEstimator` that a config decides, but for the skeleton."""
     settings = config.model.model_dump(exclude={"backbone_weights"})
-    return settings | config.loss.model_dump()
+    return settings | {"loss": config.loss.model_dump()}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from qepose_tf.config.reading import load_config
 
 from experiments.ablation.rows import ROW_FOLDER
 from qepose_tf.building import model_settings
+from qepose_tf.config.reading import load_config
 from qepose_tf.exporting.exporter import Exporter
 from qepose_tf.models import PoseEstimator, load_model
 from qepose_tf.skeleton import Skeleton
@@ -67,7 +67,7 @@ def check_row(path: Path, folder: Path, **smaller) -> RowCheck:
     config = load_config(path)
     # With momentum 0 the step's own statistics count at once. By the initial ones a
     # deep untrained network is not normalised: its poses are too wild to compare.
-    check = {"input_size": CHECK_SIZE, "batch_norm_momentum": 0.0}
+    check = {"input_size": CHECK_SIZE, "batch_norm": {"momentum": 0.0}}
     settings = model_settings(config) | check | smaller
     keras.utils.set_random_seed(config.seed)
     model = PoseEstimator(Skeleton.load(config.skeleton), **settings)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from qepose_tf.config.reading import load_config
 
+from qepose_tf.config.reading import load_config
 from qepose_tf.config.schema import Config
 
 SCENES = Path("configs/ablation.yaml")
@@ -20,7 +20,7 @@ BODY_OVERRIDES = (
     "train.validate_every=14",
 )
 SWITCHES = {
-    "model": (
+    "model.head": (
         "semantic_points",
         "keypoint_query_encoding",
         "pose_query",
@@ -86,8 +86,14 @@ def body_config(folder: Path, overrides: tuple = ()) -> Config:
 def _config(row: str, run_dir: Path, *overrides: str) -> Config:
     values = load_config(ROW_FOLDER / f"{row}.yaml").model_dump(mode="json")
     switches = [
-        f"{section}.{key}={yaml.safe_dump(values[section][key]).split()[0]}"
+        f"{section}.{key}={yaml.safe_dump(_at(values, section)[key]).split()[0]}"
         for section, keys in SWITCHES.items()
         for key in keys
     ]
     return load_config(SCENES, [*switches, f"train.run_dir={run_dir}", *overrides])
+
+
+def _at(values: dict, section: str) -> dict:
+    for name in section.split("."):
+        values = values[name]
+    return values

@@ -32,10 +32,10 @@ def settled_model(
         seed: of the weights.
     """
     keras.utils.set_random_seed(seed)
-    model = PoseEstimator(skeleton, **{**settings, "batch_norm_momentum": 0.0})
+    model = PoseEstimator(skeleton, **{**settings, "batch_norm": {"momentum": 0.0}})
     side, fill = model.input_size, fill_colour(model)
     frames = np.stack([fit_inside(image, side, side, fill)[0] for image in images])
-    scores = model(model.normalise(frames), training=True)["score_map"]
+    scores = model(frames, training=True)["score_map"]
     bias = model.get_layer("score").bias
     bias.assign(bias + TYPICAL_SCORE - np.mean(scores))
     return model

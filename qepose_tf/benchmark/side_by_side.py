@@ -121,7 +121,7 @@ def side_by_side(
         FileNotFoundError: an exported file is not there.
     """
     images = [_image(*item) for item in contents.items()]
-    backbone = model.settings["backbone"]
+    backbone = model.backbone_name
     for peer in settings.peers:
         peers.check_peer(peer, backbone)
     with contextlib.ExitStack() as stack:
@@ -191,7 +191,7 @@ def _enter_all(
     for peer in settings.peers:
         logger.info("starting %s", peer)
         parameters = complexity.trainable_params(model.body)
-        arguments = (model.settings["backbone"], parameters, batch, side, side)
+        arguments = (model.backbone_name, parameters, batch, side, side)
         contest.enter(peer, peers.start, *arguments)
     return apart
 
@@ -235,7 +235,7 @@ def _facts(
     model: PoseEstimator, images: Sequence[np.ndarray], settings: Settings
 ) -> dict[str, Any]:
     return {
-        "backbone": model.settings["backbone"],
+        "backbone": model.backbone_name,
         "input_size": model.input_size,
         "keypoints": model.skeleton.num_keypoints,
         "batch": settings.batch,

@@ -82,7 +82,7 @@ def stages(
     images = read()
     pixels = framed(images)
     scales = [inside_scale(*image.shape[:2], side, side)[1] for image in images]
-    normalise = _graph(model.normalise, tf.constant(pixels))
+    normalise = _graph(model.get_layer("normalise"), tf.constant(pixels))
     body = _graph(partial(model.body, training=False), normalise(pixels))
     branches = body(normalise(pixels))
     head = _graph(_head(model), branches)

@@ -111,8 +111,24 @@ def _suggest(path: Sequence[Any]) -> str:
         field = section.model_fields[part].annotation
         models = [field, *get_args(field)]
         section = next(m for m in models if hasattr(m, "model_fields"))
+    elsewhere = _places(Config, str(path[-1]))
+    if elsewhere:
+        return f"did you mean {elsewhere[0]}?"
     known = list(section.model_fields)
     near = difflib.get_close_matches(str(path[-1]), known, 1)
     if near:
         return f"did you mean {'.'.join(map(str, [*path[:-1], near[0]]))}?"
     return f"expected one of {', '.join(known)}"
+
+
+def _places(section: type[pydantic.BaseModel], key: str, prefix: str = "") -> list[str]:
+    """Where in the config a key of this name stands, as dotted keys."""
+    found = []
+    for name, field in section.model_fields.items():
+        if name == key:
+            found.append(prefix + name)
+        elif isinstance(field.annotation, type) and issubclass(
+            field.annotation, pydantic.BaseModel
+        ):
+            found += _places(field.annotation, key, f"{prefix}{name}.")
+    return found

@@ -40,12 +40,9 @@ class _Section(pydantic.BaseModel):
     )
 
 
-class ModelConfig(_Section):
-    """Arguments of `PoseEstimator`."""
+class HeadConfig(_Section):
+    """`HeadSettings`: what stands behind the body, and the ablations' switches."""
 
-    backbone: Literal["tiny", "w18", "w32", "w48", "efficientnet_lite0"] = "w32"
-    backbone_weights: Path | None = None  # training starts from them
-    input_size: Annotated[int, Field(strict=True, ge=64, multiple_of=64)] = 512
     keypoint_channels: Count = 20
     instance_channels: Count = 64
     semantic_points: Natural = 9
@@ -54,15 +51,36 @@ class ModelConfig(_Section):
         "queries", "keypoints", "semantic_points", "automatic", "none"
     ] = "queries"
     quality_branch: Flag = False
-    synchronized_batch_norm: Flag = False
-    batch_norm_momentum: Fraction = 0.9
+
+
+class DecoderConfig(_Section):
+    """`DecoderSettings`: how the best cells become people."""
+
     max_detections: Count = 30
     score_threshold: Fraction = 0.01
     nms_distance: NonNegative = 0.05
 
 
+class BatchNormConfig(_Section):
+    """`BatchNormSettings`: in a named body and in the head."""
+
+    momentum: Fraction = 0.9
+    synchronized: Flag = False
+
+
+class ModelConfig(_Section):
+    """Arguments of `PoseEstimator`."""
+
+    backbone: Literal["tiny", "w18", "w32", "w48", "efficientnet_lite0"] = "w32"
+    backbone_weights: Path | None = None  # training starts from them
+    input_size: Annotated[int, Field(strict=True, ge=64, multiple_of=64)] = 512
+    head: HeadConfig = HeadConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    batch_norm: BatchNormConfig = BatchNormConfig()
+
+
 class LossConfig(_Section):
-    """Weights and switches of Eq. 3 and Eq. 6."""
+    """`LossSettings`: weights and switches of Eq. 3 and Eq. 6."""
 
     disc_radius: Positive = 4.0
     instance_label: Literal["cir", "gaussian", "discrete"] = "cir"

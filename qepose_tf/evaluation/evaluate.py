@@ -138,7 +138,7 @@ def _detections(
     for side, size in zip(sides, detector.batch_sizes(batch_size), strict=True):
         kept.append([])
         for batch in eval_dataset(
-            coco, input_size=side, batch_size=size, mean=model.mean, std=model.std
+            coco, input_size=side, batch_size=size, fill=model.mean
         ):
             poses, *scores = detector.detect(batch["image"])
             poses = original_points(poses, batch["scale"].numpy()[:, None, None, :])

@@ -43,7 +43,7 @@ def detect(model: PoseEstimator, images: tf.Tensor) -> Outputs:
     Returns:
         See the module.
     """
-    return _served(model(model.normalise(images), training=False))
+    return _served(model(tf.cast(images, tf.float32), training=False))
 
 
 def resized_sides(source_hw: tf.Tensor, input_size: int) -> tf.Tensor:
@@ -68,8 +68,8 @@ def detect_any_size(model: PoseEstimator, images: tf.Tensor) -> Outputs:
     """Poses on images of any size.
 
     The short side is brought to the model's input size with the aspect ratio kept
-    (`resized_sides`), and the right and bottom are padded
-    after normalisation. A side longer than `MAX_ASPECT` input sizes is shrunk to that.
+    (`resized_sides`), and the right and bottom are padded with the mean colour. A side
+    longer than `MAX_ASPECT` input sizes is shrunk to that.
 
     Args:
         model: in float32.
@@ -84,9 +84,9 @@ def detect_any_size(model: PoseEstimator, images: tf.Tensor) -> Outputs:
     resized = tf.image.resize(images, resized_hw, method="bilinear", antialias=True)
     # to whole numbers, as images are resized in 8 bits everywhere else
     pixels = tf.clip_by_value(tf.round(resized), 0.0, 255.0)
-    padded = tf.pad(
-        model.normalise(pixels), [[0, 0], [0, padding[0]], [0, padding[1]], [0, 0]]
-    )
+    # The padding has the mean colour, which is 0 behind the model's first layer.
+    sides = [[0, 0], [0, padding[0]], [0, padding[1]], [0, 0]]
+    padded = tf.pad(pixels - model.mean, sides) + model.mean
     outputs = model(padded, training=False)
     scale_yx = tf.cast(resized_hw / source_hw, tf.float32)
     poses = (outputs["poses"] + 0.5) / scale_yx[::-1] - 0.5

@@ -1,4 +1,4 @@
-"""A whole image at the network's size: resized, normalised and padded."""
+"""A whole image at the network's size: resized and padded."""
 
 import math
 from collections.abc import Sequence
@@ -28,33 +28,30 @@ def capped_short_side(height: int, width: int, short_side: int) -> int:
 def letterbox(
     image: np.ndarray,
     short_side: int,
-    mean: np.ndarray,
-    std: np.ndarray,
+    fill: Sequence[float] | np.ndarray,
     multiple: int = 64,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Brings an image's short side to `short_side`, aspect ratio kept.
 
-    The content stands at the top left; the padding at the right and bottom is 0, the
-    mean colour.
+    The content stands at the top left, padding at the right and bottom.
 
     Args:
         image: `[H, W, 3]` uint8.
         short_side: In pixels.
-        mean: `[3]`, of 0 to 255.
-        std: `[3]`, of 0 to 255.
+        fill: `[3]`, RGB of the padding: the model's mean colour, which is 0 behind its
+            first layer.
         multiple: Both padded sides are multiples of it.
 
     Returns:
-        The padded image `[H', W', 3]` float32, normalised, and the scale `[2]` float32
+        The padded image `[H', W', 3]` float32 in 0..255, and the scale `[2]` float32
         (x, y): `original_points` undoes it.
     """
     height, width = image.shape[:2]
     resized_hw, padded_hw = fit_short_side(height, width, short_side, multiple)
     content = resize_image(image, *resized_hw)
-    padded = np.zeros((*padded_hw, 3), np.float32)
-    inside = padded[: resized_hw[0], : resized_hw[1]]
-    np.subtract(content, np.asarray(mean, np.float32), out=inside)
-    inside /= np.asarray(std, np.float32)
+    padded = np.empty((*padded_hw, 3), np.float32)
+    padded[...] = np.asarray(fill, np.float32)
+    padded[: resized_hw[0], : resized_hw[1]] = content
     scale = np.array([resized_hw[1] / width, resized_hw[0] / height], np.float32)
     return padded, scale
 

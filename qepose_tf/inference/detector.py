@@ -68,7 +68,7 @@ class Detector:
     ) -> None:
         self.model = model
         self.scales = _checked_scales(scales)
-        own = {name: model.settings[name] for name in DECODING}
+        own = model.decoder_settings.to_dict()
         asked = _checked_decoding(nms_distance, max_detections, score_threshold)
         decoding = {**own, **asked}
         self.max_detections = decoding["max_detections"]
@@ -95,7 +95,12 @@ class Detector:
         return [max(1, int(batch_size / max(1.0, s) ** 2)) for s in self.scales]
 
     def detect(self, images: Any) -> Detections:
-        """The people of letterboxed images `[B, H, W, 3]`, in pixels of these."""
+        """The people of letterboxed images `[B, H, W, 3]`, in pixels of these.
+
+        Args:
+            images: RGB in 0..255; float32, or of another type that is cast to it.
+        """
+        images = tf.cast(images, tf.float32)
         return Detections(*(rows.numpy() for rows in self._detect(images)))
 
     def merge(self, views: Sequence[Detections]) -> Detections:

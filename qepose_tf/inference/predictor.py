@@ -179,7 +179,7 @@ class Predictor:
         sides = self._detector.short_sides(self.short_side)
         for scale, side in enumerate(sides):
             side = capped_short_side(*image.shape[:2], side)
-            content, resized = letterbox(image, side, self.model.mean, self.model.std)
+            content, resized = letterbox(image, side, self.model.mean)
             yield _View(index, scale, content, resized)
 
     def _run(self, group: Sequence[_View], pictures: dict[int, _Picture]) -> None:

@@ -59,7 +59,10 @@ def activations(model: PoseEstimator, height: int, width: int) -> int:
 
 def _numbers_per_cell(layer: keras.Layer) -> int:
     """What one of the head's layers puts out at a cell, what it keeps inside, too."""
-    if isinstance(layer, keras.Model | keras.layers.InputLayer):
+    # The normalised image stands for the image itself, which is no layer's output.
+    if isinstance(
+        layer, keras.Model | keras.layers.InputLayer | keras.layers.Rescaling
+    ):
         return 0
     outputs = [
         math.prod(output.shape[3:])

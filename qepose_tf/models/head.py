@@ -14,37 +14,54 @@ from qepose_tf.layers.pose_points import (
     SemanticPointOffsets,
 )
 from qepose_tf.layers.pose_query import PoseQueryEncoding
+from qepose_tf.layers.upsample import Upsample
 from qepose_tf.models.hrnet import Builder
-
-# Where the instance feature is read to score a cell (Table 6), and the row's name.
-POSE_QUERIES = {
-    "queries": "KQ: at the K keypoint queries",
-    "keypoints": "KPS: at the K keypoints",
-    "semantic_points": "SP: at the K * N semantic points",
-    "automatic": "Auto: at K points that nothing else uses",
-    "none": "without PQE: at the cell alone",
-}
+from qepose_tf.models.settings import HeadSettings
 
 
-def check_head(
-    semantic_points: int, keypoint_query_encoding: bool, pose_query: str
-) -> None:
-    """Refuses combinations that have no meaning.
+def build_head(branches: list, num_keypoints: int, settings: HeadSettings, norm: dict):
+    """From the body's maps to what a `PoseEstimator` decodes.
 
-    Raises:
-        ValueError: it names the argument.
+    Args:
+        branches: maps at strides 4, 8, 16 and 32.
+        num_keypoints: K.
+        settings: of the head.
+        norm: settings of batch normalisation.
+
+    Returns:
+        A dict of the maps that rank cells, `[B, H, W, 1]` each; `keypoint_features`
+        and `query_offsets`, see `displacements`; and the layer from these and cells to
+        poses.
     """
-    if pose_query not in POSE_QUERIES:
-        raise ValueError(
-            f"expected a pose_query of {list(POSE_QUERIES)}, got {pose_query!r}"
-        )
-    if pose_query == "semantic_points" and not (
-        keypoint_query_encoding and semantic_points
-    ):
-        raise ValueError(
-            "pose_query semantic_points: expected keypoint_query_encoding with "
-            f"semantic_points > 0, got {keypoint_query_encoding} with {semantic_points}"
-        )
+    general = layers.Concatenate(name="general_feature")(
+        [branches[0]]
+        + [
+            Upsample(2**i, "bilinear", name=f"upsample_{i}")(branch)
+            for i, branch in enumerate(branches[1:], start=1)
+        ]
+    )
+    features, offsets, encoding = displacements(
+        general,
+        num_keypoints,
+        settings.keypoint_channels,
+        settings.semantic_points,
+        settings.keypoint_query_encoding,
+        norm,
+    )
+    encoded = instance_encoding(
+        general,
+        features,
+        offsets,
+        encoding,
+        settings.pose_query,
+        settings.instance_channels,
+        branches[0].shape[-1],
+        norm,
+    )
+    maps = {"score_map": score(encoded)}
+    if settings.quality_branch:
+        maps["quality_map"] = quality(encoded, norm)
+    return maps, features, offsets, encoding
 
 
 def displacements(
@@ -92,7 +109,7 @@ def instance_encoding(
         features: of `displacements`.
         offsets: of `displacements`.
         encoding: of `displacements`.
-        pose_query: a key of `POSE_QUERIES`.
+        pose_query: a key of `settings.POSE_QUERIES`.
         channels: of the instance feature.
         units: of the result.
         norm: settings of batch normalisation.

@@ -22,21 +22,22 @@ def ranking_map(outputs: dict):
     return head.ranking(outputs["score_map"], outputs.get("quality_map"))
 
 
-def mirror_images(images):
+def mirror_images(images, fill):
     """Mirrored images on the same grid of cells.
 
-    The three columns at the right that are new are 0, as padding is; those that were
-    there fall off. The letterbox's padding comes to stand at the left, where training
-    crops have it, too.
+    The three columns at the right that are new have the colour of padding; those that
+    were there fall off. The letterbox's padding comes to stand at the left, where
+    training crops have it, too.
 
     Args:
-        images: `[B, H, W, 3]`, normalised.
+        images: `[B, H, W, 3]`, RGB in 0..255.
+        fill: `[3]`, the colour of padding.
 
     Returns:
         `[B, H, W, 3]`: the pixel at `x` is the one that was at `W - 4 - x`.
     """
     mirrored = ops.flip(images, axis=2)
-    nothing = ops.zeros_like(images[:, :, :MIRROR_SHIFT])
+    nothing = ops.zeros_like(images[:, :, :MIRROR_SHIFT]) + fill
     return ops.concatenate([mirrored[:, :, MIRROR_SHIFT:], nothing], axis=2)
 
 
@@ -79,7 +80,7 @@ def detect(
 
     Args:
         model: a `PoseEstimator`.
-        images: `[B, H, W, 3]`, normalised.
+        images: `[B, H, W, 3]`, RGB in 0..255.
         flip: whether to look at the mirror image, too.
         max_detections: P.
         score_threshold: rows with a lower or equal score are emptied.
@@ -89,7 +90,9 @@ def detect(
         `poses` `[B, P, K, 2]` in input pixels, `scores` `[B, P]`, `keypoint_scores`
         `[B, P, K]` and `cells` `[B, P, 2]`, see `PoseDecoder`.
     """
-    both = ops.concatenate([images, mirror_images(images)]) if flip else images
+    both = images
+    if flip:
+        both = ops.concatenate([images, mirror_images(images, model.mean)])
     outputs = model(both, training=False)
     ranking = ranking_map(outputs)
     width = ops.shape(ranking)[2]

@@ -1,23 +1,31 @@
 """The pose estimator: body, head, decoder and losses in one functional model."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
 from qepose_tf.layers.cir_target import CIRTargetLayer
 from qepose_tf.layers.pose_decoder import PoseDecoder
-from qepose_tf.layers.upsample import Upsample
 from qepose_tf.losses import (
     loss_divisors,
     offset_loss_sum,
     quality_loss_sum,
     score_loss_sum,
 )
-from qepose_tf.models import head
 from qepose_tf.models.bodies import build_body
+from qepose_tf.models.head import build_head, ranking
 from qepose_tf.models.metrics import Correlation
+from qepose_tf.models.settings import (
+    BatchNormSettings,
+    DecoderSettings,
+    HeadSettings,
+    LossSettings,
+    group_of,
+    grouped,
+)
 from qepose_tf.ops.facts import Divisors, Facts, Omega
 from qepose_tf.ops.sampling import take_cells
 from qepose_tf.ops.targets import disc_offsets
@@ -41,12 +49,19 @@ def _rgb(name: str, values) -> np.ndarray:
     return array
 
 
+def _normalisation(mean: np.ndarray, std: np.ndarray) -> keras.layers.Rescaling:
+    """The first layer: float32 under every policy, for bfloat16 rounds pixels."""
+    return keras.layers.Rescaling(
+        (1.0 / std).tolist(), (-mean / std).tolist(), dtype="float32", name="normalise"
+    )
+
+
 @keras.saving.register_keras_serializable("qepose_tf")
 class PoseEstimator(keras.Model):
     """Quality-aware multi-person pose regression.
 
-    A functional model from normalised images `[B, H, W, 3]` float32, sides multiples
-    of 32, to a dict of
+    A functional model from images `[B, H, W, 3]`, RGB in 0..255 of any type, sides
+    multiples of 32, to a dict of
 
     - `score_map` `[B, H/4, W/4, 1]`: the predicted quality of each cell's pose,
     - `poses` `[B, P, K, 2]` (x, y) in input pixels, `scores` `[B, P]` descending and 0
@@ -54,92 +69,59 @@ class PoseEstimator(keras.Model):
     - `keypoint_features` and `query_offsets`, from which `compute_loss` regresses the
       poses of the cells it needs; `predict` leaves them out.
 
-    `fit` takes `(images, facts)`; facts are `keypoints` `[B, M, K, 3]` (x, y, v) and
-    `area` `[B, M]` in input pixels (area 0: padding), and `ignore`
-    `[B, H/4, W/4, 1]`, 1 where the score loss must not look. Compile it with an
-    optimizer and no loss: the targets depend on the predictions (Eq. 2).
+    `fit` takes `(images, facts)`; facts are a dict or `Facts`: `keypoints`
+    `[B, M, K, 3]` (x, y, v) and `area` `[B, M]` in input pixels (area 0: padding), and
+    `ignore` `[B, H/4, W/4, 1]`, 1 where the score loss must not look. Compile the model
+    with an optimizer and no loss: the targets depend on the predictions (Eq. 2).
 
     Args:
-        skeleton: the keypoints, a `Skeleton` or its dict.
-        backbone: a name of `models.bodies.named_bodies`, or a functional model with
-            maps at strides 4 to 32 (see `models.bodies.build_body`). Its weights are
-            taken as they are; `mean` and `std` are what it wants its pixels to have
-            had taken off.
-        input_size: side of the training crop and short side at inference, pixels.
-        keypoint_channels: of each keypoint's representation.
-        instance_channels: of the instance feature.
-        semantic_points: N of the keypoint query encoding.
-        keypoint_query_encoding: False regresses keypoints in one hop (Table 2).
-        pose_query: where a cell's score is read, a key of `head.POSE_QUERIES`
-            (Table 6; `none` is Table 2's model without PQE).
-        quality_branch: estimate the quality beside the score and rank by the product
-            (Table 3); adds the output `quality_map` `[B, H/4, W/4, 1]`.
-        synchronized_batch_norm: share batch statistics between replicas.
-        batch_norm_momentum: of the moving statistics.
-        max_detections: rows of poses per image.
-        score_threshold: lower scores become empty rows.
-        nms_distance: of the pose suppression.
-        disc_radius: of Omega in cells.
-        instance_label: what the score map is taught in Omega: `cir`, `gaussian` or
-            `discrete` (Table 3), see `CIRTargetLayer`.
-        gaussian_sigma: of the Gaussian label in cells.
-        background_weight: of the score loss outside Omega (Eq. 3).
-        score_weight: of the score loss.
-        offset_weight: of the displacement loss.
-        quality_weight: of the quality branch's loss.
-        offset_beta: of its smooth L1, in cells.
-        area_weighted: weigh displacements by 1 / sqrt(area in cells).
-        score_normaliser: `omega` divides the score loss by the number of cells in
-            Omega, `cells` by that of all cells.
-        mean: of RGB in 0..255.
-        std: of RGB in 0..255.
-        name: of the model.
-        dtype: a dtype policy or its name; the global one by default.
+        skeleton: The keypoints: a `Skeleton`, its dict, or the name of a built-in one.
+        backbone: A name of `models.bodies.named_bodies`, or a functional model with
+            maps at strides 4 to 32 (see `models.bodies.build_body`), whose weights are
+            taken as they are.
+        input_size: Side of the training crop and short side at inference, in pixels.
+        head: `HeadSettings` or a dict of them.
+        loss: `LossSettings` or a dict of them.
+        decoder: `DecoderSettings` or a dict of them.
+        batch_norm: `BatchNormSettings` or a dict of them.
+        mean: Three numbers of 0 to 255 that the first layer takes off RGB. A
+            `keras.applications` body that scales its pixels itself wants 0 here.
+        std: Three numbers that it divides by; 1 for such a body.
+        name: Of the model.
+        dtype: A dtype policy or its name; the global one by default.
+
+    Raises:
+        ValueError: An argument is not what is expected; the message names it.
+
+    Example:
+        >>> model = PoseEstimator("coco", backbone="tiny", input_size=128)
+        >>> found = model.predict(np.zeros((1, 128, 128, 3), np.uint8), verbose=0)
+        >>> found["poses"].shape
+        (1, 30, 17, 2)
     """
 
     def __init__(
         self,
-        skeleton: Skeleton | dict,
+        skeleton: Skeleton | dict | str,
         backbone: str | keras.Model = "w32",
         input_size: int = 512,
-        keypoint_channels: int = 20,
-        instance_channels: int = 64,
-        semantic_points: int = 9,
-        keypoint_query_encoding: bool = True,
-        pose_query: str = "queries",
-        quality_branch: bool = False,
-        synchronized_batch_norm: bool = False,
-        batch_norm_momentum: float = 0.9,
-        max_detections: int = 30,
-        score_threshold: float = 0.01,
-        nms_distance: float = 0.05,
-        disc_radius: float = 4.0,
-        instance_label: str = "cir",
-        gaussian_sigma: float | None = None,
-        background_weight: float = 0.1,
-        score_weight: float = 1.0,
-        offset_weight: float = 1.0,
-        quality_weight: float = 1.0,
-        offset_beta: float = 1.0 / 9.0,
-        area_weighted: bool = True,
-        score_normaliser: str = "omega",
-        mean=MEAN,
-        std=STD,
+        head: HeadSettings | dict | None = None,
+        loss: LossSettings | dict | None = None,
+        decoder: DecoderSettings | dict | None = None,
+        batch_norm: BatchNormSettings | dict | None = None,
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
         name: str = "pose_estimator",
-        dtype=None,
+        dtype: Any = None,
     ):
-        settings = {
-            key: value
-            for key, value in locals().items()
-            if key not in ("self", "__class__", "skeleton", "dtype")
-        }
-        if isinstance(skeleton, dict):
+        if isinstance(skeleton, str):
+            skeleton = Skeleton.load(skeleton)
+        elif isinstance(skeleton, dict):
             skeleton = Skeleton.from_dict(skeleton)
-        if score_normaliser not in ("omega", "cells"):
-            raise ValueError(
-                f"expected score_normaliser omega or cells, got {score_normaliser!r}"
-            )
-        head.check_head(semantic_points, keypoint_query_encoding, pose_query)
+        head = group_of("head", head, HeadSettings)
+        loss = group_of("loss", loss, LossSettings)
+        decoder = group_of("decoder", decoder, DecoderSettings)
+        batch_norm = group_of("batch_norm", batch_norm, BatchNormSettings)
         mean, std = _rgb("mean", mean), _rgb("std", std)
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
@@ -147,46 +129,17 @@ class PoseEstimator(keras.Model):
         outer_policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy(policy)
         try:
-            norm = {
-                "momentum": batch_norm_momentum,
-                "synchronized": synchronized_batch_norm,
-            }
-            body = build_body(backbone, batch_norm_momentum, synchronized_batch_norm)
+            norm = batch_norm.to_dict()
+            body = build_body(backbone, **norm)
             # Functional graph
             images = keras.Input((None, None, 3), dtype="float32", name="images")
-            branches = body(images)
-            general = layers.Concatenate(name="general_feature")(
-                [branches[0]]
-                + [
-                    Upsample(2**i, "bilinear", name=f"upsample_{i}")(branch)
-                    for i, branch in enumerate(branches[1:], start=1)
-                ]
+            branches = body(_normalisation(mean, std)(images))
+            maps, features, offsets, encoding = build_head(
+                branches, skeleton.num_keypoints, head, norm
             )
-            features, offsets, encoding = head.displacements(
-                general,
-                skeleton.num_keypoints,
-                keypoint_channels,
-                semantic_points,
-                keypoint_query_encoding,
-                norm,
+            detections = PoseDecoder(encoding, **decoder.to_dict(), name="decoder")(
+                ranking(*maps.values()), features, offsets
             )
-            encoded = head.instance_encoding(
-                general,
-                features,
-                offsets,
-                encoding,
-                pose_query,
-                instance_channels,
-                branches[0].shape[-1],
-                norm,
-            )
-            maps = {"score_map": head.score(encoded)}
-            if quality_branch:
-                maps["quality_map"] = head.quality(encoded, norm)
-            decoder = PoseDecoder(
-                encoding, max_detections, score_threshold, nms_distance, name="decoder"
-            )
-            detections = decoder(head.ranking(*maps.values()), features, offsets)
         finally:
             keras.config.set_dtype_policy(outer_policy)
         outputs = {
@@ -199,25 +152,41 @@ class PoseEstimator(keras.Model):
 
         # Config
         self.dtype_policy = policy
-        self.settings = settings
         self.skeleton = skeleton
+        self.backbone = backbone if isinstance(backbone, str) else body
         self.input_size = input_size
+        self.head_settings = head
+        self.loss_settings = loss
+        self.decoder_settings = decoder
+        self.batch_norm_settings = batch_norm
         self.mean = mean
         self.std = std
         self.body = body
         self.encoding = encoding
         self.cir_target = CIRTargetLayer(
             skeleton.sigmas,
-            disc_radius,
-            background_weight,
-            instance_label,
-            gaussian_sigma,
+            loss.disc_radius,
+            loss.background_weight,
+            loss.instance_label,
+            loss.gaussian_sigma,
             name="cir_target",
         )
         self.score_loss_tracker = keras.metrics.Mean(name="score_loss")
         self.offset_loss_tracker = keras.metrics.Mean(name="offset_loss")
         self.oks_tracker = keras.metrics.Mean(name="oks")
         self.correlation_tracker = Correlation(name="score_oks_correlation")
+
+    @property
+    def backbone_name(self) -> str:
+        """The backbone's name, or that of the model which the user gave."""
+        return self.backbone if isinstance(self.backbone, str) else self.body.name
+
+    def __repr__(self) -> str:
+        return (
+            f"<PoseEstimator {self.name}: {self.skeleton.num_keypoints} keypoints "
+            f"({self.skeleton.name}), backbone {self.backbone_name}, input size "
+            f"{self.input_size}>"
+        )
 
     def call(self, inputs, training=None, mask=None):
         """See the class."""
@@ -227,11 +196,6 @@ class PoseEstimator(keras.Model):
                 f"expected image sides that are multiples of {STRIDE_32}, got {sides}"
             )
         return super().call(inputs, training=training, mask=mask)
-
-    def normalise(self, images):
-        """RGB in 0..255, any type, to the network's float32 input."""
-        mean, std = ops.convert_to_tensor(self.mean), ops.convert_to_tensor(self.std)
-        return (ops.cast(images, "float32") - mean) / std
 
     def compute_loss(
         self,
@@ -262,11 +226,11 @@ class PoseEstimator(keras.Model):
         score_loss = score_loss_sum(score_map, target, weight) / divisors.scores
 
         offset_weight = omega.owned
-        if self.settings["area_weighted"]:
+        if self.loss_settings.area_weighted:
             area = ops.where(omega.area > 0, omega.area, 1.0)
             offset_weight = omega.owned * ops.rsqrt(area)
         offset_loss = offset_loss_sum(
-            poses, omega.keypoints, offset_weight, self.settings["offset_beta"]
+            poses, omega.keypoints, offset_weight, self.loss_settings.offset_beta
         )
         offset_loss = offset_loss / divisors.coordinates
 
@@ -274,8 +238,8 @@ class PoseEstimator(keras.Model):
             score_loss, offset_loss, y_pred, omega, quality, divisors.shares
         )
         loss = (
-            self.settings["score_weight"] * score_loss
-            + self.settings["offset_weight"] * offset_loss
+            self.loss_settings.score_weight * score_loss
+            + self.loss_settings.offset_weight * offset_loss
         )
         if "quality_map" in y_pred:
             where = omega.cells, omega.images
@@ -283,7 +247,7 @@ class PoseEstimator(keras.Model):
             estimate = take_cells(y_pred["quality_map"], *where)[..., 0]
             quality_loss = quality_loss_sum(estimate, quality, counted)
             quality_loss = quality_loss / divisors.cells
-            loss = loss + self.settings["quality_weight"] * quality_loss
+            loss = loss + self.loss_settings.quality_weight * quality_loss
         return loss
 
     def poses_in_omega(
@@ -315,8 +279,8 @@ class PoseEstimator(keras.Model):
 
     def loss_divisors(self, omega: Omega, cells) -> Divisors:
         """`losses.loss_divisors` with this model's settings."""
-        only_omega = self.settings["score_normaliser"] == "omega"
-        disc = len(disc_offsets(self.settings["disc_radius"])) if only_omega else None
+        only_omega = self.loss_settings.score_normaliser == "omega"
+        disc = len(disc_offsets(self.loss_settings.disc_radius)) if only_omega else None
         return loss_divisors(omega, cells, disc)
 
     def _update_metrics(self, score_loss, offset_loss, outputs, omega, quality, shares):
@@ -331,7 +295,7 @@ class PoseEstimator(keras.Model):
         )
         scores = outputs["score_map"]
         if "quality_map" in outputs:
-            scores = head.ranking(scores, outputs["quality_map"])
+            scores = ranking(scores, outputs["quality_map"])
         scores = take_cells(scores, omega.cells, omega.images)[..., 0]
         self.correlation_tracker.update_state(scores, quality, sample_weight=owned)
 
@@ -344,23 +308,29 @@ class PoseEstimator(keras.Model):
 
     def get_config(self):
         """Everything that builds this model again."""
-        settings = {**self.settings}
-        for key in ("mean", "std"):
-            settings[key] = [float(value) for value in settings[key]]
-        if isinstance(settings["backbone"], keras.Model):
-            settings["backbone"] = keras.saving.serialize_keras_object(self.body)
+        backbone = self.backbone
+        if not isinstance(backbone, str):
+            backbone = keras.saving.serialize_keras_object(self.body)
         return {
-            **settings,
             "skeleton": self.skeleton.to_dict(),
+            "backbone": backbone,
+            "input_size": self.input_size,
+            "head": self.head_settings.to_dict(),
+            "loss": self.loss_settings.to_dict(),
+            "decoder": self.decoder_settings.to_dict(),
+            "batch_norm": self.batch_norm_settings.to_dict(),
+            "mean": [float(value) for value in self.mean],
+            "std": [float(value) for value in self.std],
+            "name": self.name,
             "dtype": self.dtype_policy.name,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """The inverse of `get_config`."""
-        backbone = config["backbone"]
-        if isinstance(backbone, dict):
-            backbone = keras.saving.deserialize_keras_object(
-                backbone, custom_objects=custom_objects
+        """The inverse of `get_config`; configs of version 0.1 are read, too."""
+        config = grouped(config)
+        if isinstance(config["backbone"], dict):
+            config["backbone"] = keras.saving.deserialize_keras_object(
+                config["backbone"], custom_objects=custom_objects
             )
-        return cls(**{**config, "backbone": backbone})
+        return cls(**config)

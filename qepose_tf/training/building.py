@@ -107,7 +107,7 @@ def train_batches(
     Args:
         config: of the run.
         data: to train on.
-        model: whose normalisation is used.
+        model: whose mean colour stands outside of the images.
         on_batch: called with each batch's number when it is ready.
 
     Returns:
@@ -121,8 +121,7 @@ def train_batches(
             data,
             input_size=config.model.input_size,
             batch_size=config.train.batch_size,
-            mean=model.mean,
-            std=model.std,
+            fill=model.mean,
             augment=AugmentSettings(**config.augment.model_dump()),
             max_people=config.data.max_people,
             min_area=config.data.min_area,

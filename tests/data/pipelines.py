@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
-from qepose_tf.data.batches.evaluation import eval_dataset
 
 from qepose_tf.data.batches.crop import AugmentSettings
+from qepose_tf.data.batches.evaluation import eval_dataset
 from qepose_tf.data.batches.training import train_dataset
 from qepose_tf.data.coco.dataset import read_coco
 from tests.data.coco_files import SKELETON, image, person, write_images, write_json
@@ -14,7 +14,6 @@ from tests.data.coco_files import SKELETON, image, person, write_images, write_j
 OFF = AugmentSettings.off()
 MOVED = dataclasses.replace(AugmentSettings(), shift=8.0)
 MEAN = np.array([123.0, 117.0, 104.0], np.float32)
-STD = np.array([58.0, 57.0, 57.5], np.float32)
 
 
 def written(folder, images, annotations, **options):
@@ -32,8 +31,7 @@ def train(coco, **changes):
     arguments = dict(
         input_size=64,
         batch_size=3,
-        mean=MEAN,
-        std=STD,
+        fill=MEAN,
         augment=OFF,
         max_people=4,
         min_area=1024.0,
@@ -45,7 +43,7 @@ def train(coco, **changes):
 
 
 def evaluate(coco, **changes):
-    arguments = dict(input_size=64, batch_size=2, mean=MEAN, std=STD)
+    arguments = dict(input_size=64, batch_size=2, fill=MEAN)
     return eval_dataset(coco, **(arguments | changes))
 
 

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from qepose_tf.data.batches.evaluation import eval_dataset
 
+from qepose_tf.data.batches.evaluation import eval_dataset
 from qepose_tf.data.coco.dataset import read_coco
 from qepose_tf.evaluation.evaluate import (
     coco_metrics,
@@ -84,7 +84,7 @@ def test_poses_are_in_pixels_of_the_original(model, scenes, found):
     assert {result["image_id"] for result in found} == {7, 8, 9}
     for record in scenes.records:
         pixels = np.array(Image.open(record.file))
-        image, scale = letterbox(pixels, 64, model.mean, model.std)
+        image, scale = letterbox(pixels, 64, model.mean)
         outputs = model(image[None])
         poses = original_points(outputs["poses"][0], scale)
         scores = np.asarray(outputs["scores"][0])
@@ -118,7 +118,8 @@ def by_image(results):
 def test_one_scale_is_no_other_protocol(model, scenes, found):
     assert predict_coco(model, scenes, 2, scales=(1,), flip=False) == found
     settings = {
-        name: model.settings[name] for name in ("nms_distance", "max_detections")
+        name: getattr(model.decoder_settings, name)
+        for name in ("nms_distance", "max_detections")
     }
     assert predict_coco(model, scenes, 2, **settings) == found
 
@@ -166,9 +167,7 @@ def test_a_strip_does_not_become_a_giant(tmp_path, model):
     }
     (tmp_path / "labels.json").write_text(json.dumps(labels))
     coco = read_coco(tmp_path / "labels.json", tmp_path, COCO)
-    (batch,) = eval_dataset(
-        coco, input_size=64, batch_size=1, mean=model.mean, std=model.std
-    )
+    (batch,) = eval_dataset(coco, input_size=64, batch_size=1, fill=model.mean)
     assert batch["image"].shape[1:3] == (64, 256)
     scale = np.float32([225 / 900, 1 / 4])  # 900 x 4 at 225 x 1, four to one of 64
     np.testing.assert_allclose(batch["scale"][0], scale)

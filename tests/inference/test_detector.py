@@ -17,7 +17,9 @@ SIDE = 64
 
 def untrained(skeleton=COCO):
     keras.utils.set_random_seed(0)
-    model = PoseEstimator(skeleton, "tiny", input_size=SIDE, score_threshold=0.0)
+    model = PoseEstimator(
+        skeleton, "tiny", input_size=SIDE, decoder={"score_threshold": 0.0}
+    )
     return moderate(model)
 
 
@@ -46,7 +48,7 @@ def test_without_settings_it_is_the_model(model, images):
     np.testing.assert_allclose(found.scores, outputs["scores"], atol=1e-6)
     np.testing.assert_allclose(found.poses, outputs["poses"], atol=1e-3)
     own = {
-        name: model.settings[name]
+        name: getattr(model.decoder_settings, name)
         for name in ("max_detections", "score_threshold", "nms_distance")
     }
     equal(Detector(model, **own).detect(images), found)

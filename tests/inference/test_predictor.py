@@ -4,9 +4,9 @@ import logging
 import numpy as np
 import pytest
 from PIL import Image
-from qepose_tf.images.finding import find_images
 
 from qepose_tf.images.decoding import resize_image
+from qepose_tf.images.finding import find_images
 from qepose_tf.inference.predictor import Predictor
 from qepose_tf.models import PoseEstimator
 from qepose_tf.skeleton import COCO
@@ -17,7 +17,9 @@ SIDE = 64
 
 @pytest.fixture(scope="module")
 def model():
-    return PoseEstimator(COCO, "tiny", input_size=SIDE, score_threshold=0.0)
+    return PoseEstimator(
+        COCO, "tiny", input_size=SIDE, decoder={"score_threshold": 0.0}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def same(first, second):
 
 def test_at_the_network_size_poses_are_those_of_the_model(model, predictor):
     image = noise(SIDE, SIDE)
-    outputs = model(model.normalise(image[None]))
+    outputs = model(image[None].astype("float32"))
     (result,) = predictor.predict(image)
     count = len(result.scores)
     assert count > 0 and result.image_hw == (SIDE, SIDE)
@@ -52,7 +54,7 @@ def test_at_the_network_size_poses_are_those_of_the_model(model, predictor):
 def test_poses_come_back_in_original_pixels(model, predictor):
     image = noise(32, 40)  # short side 32 -> 64: twice as large, 80 padded to 128
     padded = np.zeros((1, 64, 128, 3), np.float32)
-    padded[0, :, :80] = model.normalise(resize_image(image, 64, 80))
+    padded[0, :, :80] = resize_image(image, 64, 80)
     outputs = model(padded)
     (result,) = predictor.predict([image])
     count = len(result.scores)
@@ -112,7 +114,7 @@ def test_scales_are_merged_in_original_pixels(model, flip):
         scores = np.concatenate([view.scores for view in views])
         order = np.argsort(-scores, kind="stable")
         poses, scores = poses[order], scores[order]
-        keep = nms_twin(poses, scores, model.settings["nms_distance"])
+        keep = nms_twin(poses, scores, model.decoder_settings.nms_distance)
         assert len(result.scores) == min(keep.sum(), 30) > 0
         np.testing.assert_allclose(result.scores, scores[keep][:30], atol=1e-5)
         np.testing.assert_allclose(result.poses, poses[keep][:30], atol=1e-3)

@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_estimator import MEAN, STD, PoseEstimator
+from qepose_tf.models.settings import HeadSettings
 from qepose_tf.skeleton import COCO, Skeleton
 
 # Two keypoints with k_i = 2 sigma_i = 1, for sums that can be written out.
@@ -11,7 +12,9 @@ PAIR = Skeleton("pair", ENDS, (ENDS,), (ENDS,), (0.5, 0.5))
 
 
 def random_images(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=(*shape, 3)).astype("float32")
+    """Pixels that are normally distributed behind a model's first layer."""
+    noise = np.random.default_rng(seed).normal(size=(*shape, 3))
+    return (np.array(MEAN) + np.array(STD) * noise).astype("float32")
 
 
 def random_facts(batch=2, people=2, keypoints=17, side=64, seed=1):
@@ -67,13 +70,11 @@ def pair_model():
             PAIR,
             backbone="tiny",
             input_size=96,
-            keypoint_channels=4,
-            instance_channels=8,
-            semantic_points=2,
-            batch_norm_momentum=0.8,
-            max_detections=7,
-            score_threshold=0.02,
-            nms_distance=0.1,
+            head=HeadSettings(
+                keypoint_channels=4, instance_channels=8, semantic_points=2
+            ),
+            decoder={"max_detections": 7, "score_threshold": 0.02, "nms_distance": 0.1},
+            batch_norm={"momentum": 0.8},
             mean=(100.0, 110.0, 120.0),
             std=(50.0, 60.0, 70.0),
             name="pair",

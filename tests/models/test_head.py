@@ -5,15 +5,19 @@ import numpy as np
 import pytest
 
 from qepose_tf.models.complexity import trainable_params
-from qepose_tf.models.head import POSE_QUERIES, ranking
+from qepose_tf.models.head import ranking
 from qepose_tf.models.pose_estimator import TRAINING_ONLY, PoseEstimator
+from qepose_tf.models.settings import POSE_QUERIES
 from tests.backends import to_numpy
 from tests.models.conftest import PAIR, random_images
 
 
 def test_one_hop_takes_its_query_for_the_keypoint():
     model = PoseEstimator(
-        PAIR, "tiny", 64, keypoint_channels=4, keypoint_query_encoding=False
+        PAIR,
+        "tiny",
+        64,
+        head={"keypoint_channels": 4, "keypoint_query_encoding": False},
     )
     outputs = to_numpy(model(random_images(1, 64, 64)))
     (rows,) = np.nonzero(outputs["scores"][0])
@@ -25,7 +29,7 @@ def test_one_hop_takes_its_query_for_the_keypoint():
 
 def test_the_quality_branch_ranks_by_the_product():
     keras.utils.set_random_seed(1)
-    model = PoseEstimator(PAIR, "tiny", 64, quality_branch=True)
+    model = PoseEstimator(PAIR, "tiny", 64, head={"quality_branch": True})
     for name in ("score", "quality"):
         kernel, bias = model.get_layer(name).weights
         kernel.assign(kernel * 0.02)
@@ -51,16 +55,23 @@ def test_ranking_clips_before_it_multiplies():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"pose_query": "corners"}, "pose_query of .*got 'corners'"),
+        ({"head": {"pose_query": "corners"}}, "pose_query of .*got 'corners'"),
         (
-            {"pose_query": "semantic_points", "semantic_points": 0},
+            {"head": {"pose_query": "semantic_points", "semantic_points": 0}},
             "semantic_points > 0",
         ),
         (
-            {"pose_query": "semantic_points", "keypoint_query_encoding": False},
+            {
+                "head": {
+                    "pose_query": "semantic_points",
+                    "keypoint_query_encoding": False,
+                }
+            },
             "expected keypoint_query_encoding",
         ),
-        ({"instance_label": "oks"}, "label of .*got 'oks'"),
+        ({"loss": {"instance_label": "oks"}}, "label of .*got 'oks'"),
+        ({"head": {"channels": 4}}, "head: unknown setting 'channels', expected"),
+        ({"decoder": 5}, "decoder: expected DecoderSettings or a dict, got 5"),
     ],
 )
 def test_what_has_no_meaning_is_refused(settings, message):
@@ -73,7 +84,7 @@ def test_the_parts_cost_what_they_should():
     small = dict(keypoint_channels=4, instance_channels=8, semantic_points=2)
 
     def params(**settings):
-        return trainable_params(PoseEstimator(PAIR, "tiny", 64, **small, **settings))
+        return trainable_params(PoseEstimator(PAIR, "tiny", 64, head=small | settings))
 
     full = params()
     # q to q', aggregate with its norm, q to k

@@ -13,13 +13,14 @@ from qepose_tf.models.multi_view import (
     mirror_poses,
     ranking_map,
 )
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_estimator import MEAN, PoseEstimator
 from qepose_tf.skeleton import COCO
 from tests.backends import compiled, everywhere, to_numpy
 from tests.models.conftest import moderate, random_images
 from tests.ops.test_decode import nms_twin
 
 HEIGHT, WIDTH = 64, 128
+BLACK = np.zeros(3, "float32")
 DECODING = {"max_detections": 12, "score_threshold": 0.01, "nms_distance": 0.05}
 
 
@@ -37,7 +38,7 @@ def detected(model, images, **changes):
 def shiftable(seed=0):
     """Images whose last three columns are padding: mirrored twice, they are back."""
     images = random_images(2, HEIGHT, WIDTH, seed=seed)
-    images[:, :, -3:] = 0
+    images[:, :, -3:] = MEAN
     return images
 
 
@@ -45,7 +46,7 @@ def test_a_lit_cell_is_a_lit_cell_of_the_mirrored_image():
     images = np.zeros((1, 8, 32, 3), "float32")
     images[0, 4, 20] = 1.0  # the centre of cell (5, 1)
     images[0, 0, 28] = 2.0  # of the last cell of the first row
-    mirrored = everywhere(mirror_images, images)
+    mirrored = everywhere(lambda x: mirror_images(x, BLACK), images)
     assert np.argwhere(mirrored[0, :, :, 0]).tolist() == [[0, 0], [4, 8]]
     cells = np.int32([[5, 1], [7, 0]])
     there = everywhere(lambda c: mirror_points(c, 8), cells)
@@ -58,14 +59,17 @@ def test_a_lit_cell_is_a_lit_cell_of_the_mirrored_image():
 
 def test_a_mirrored_image_shows_every_cell_and_loses_three_columns():
     images = random_images(2, 16, 24)
-    mirrored = everywhere(mirror_images, images)
+    fill = np.float32([7, 8, 9])
+    mirrored = everywhere(lambda x: mirror_images(x, fill), images)
     np.testing.assert_array_equal(
         mirrored[:, ::4, ::4], images[:, ::4, ::4][:, :, ::-1]
     )
     for x in range(24 - 3):
         np.testing.assert_array_equal(mirrored[:, :, x], images[:, :, 24 - 4 - x])
-    np.testing.assert_array_equal(mirrored[:, :, -3:], 0)
-    twice = everywhere(lambda x: mirror_images(mirror_images(x)), images)
+    np.testing.assert_array_equal(
+        mirrored[:, :, -3:], np.broadcast_to(fill, (2, 16, 3, 3))
+    )
+    twice = everywhere(lambda x: mirror_images(mirror_images(x, fill), fill), images)
     np.testing.assert_array_equal(twice[:, :, :-3], images[:, :, :-3])
 
 
@@ -84,7 +88,7 @@ def test_a_mirrored_pose_swaps_left_and_right():
 def twin(model, images):
     """Flip test by hand: two runs, dense poses, loops."""
     maps, poses = [], []
-    for view in (images, to_numpy(mirror_images(images))):
+    for view in (images, to_numpy(mirror_images(images, model.mean))):
         outputs = model(view, training=False)
         maps.append(np.clip(to_numpy(outputs["score_map"])[..., 0], 0, 1))
         dense = model.encoding(outputs["keypoint_features"], outputs["query_offsets"])
@@ -125,7 +129,7 @@ def test_flip_equals_its_twin(model):
 def test_a_mirrored_image_has_mirrored_poses(model):
     images = shiftable()
     found = detected(model, images)
-    there = detected(model, to_numpy(mirror_images(images)))
+    there = detected(model, to_numpy(mirror_images(images, model.mean)))
     assert (found["scores"] > 0).sum() > 6
     np.testing.assert_allclose(there["scores"], found["scores"], atol=1e-6)
     cells = to_numpy(mirror_points(there["cells"], WIDTH // 4))
@@ -140,7 +144,7 @@ def test_a_mirrored_image_has_mirrored_poses(model):
 
 def test_without_flip_it_is_the_models_decoder(model):
     images = random_images(2, HEIGHT, WIDTH)
-    settings = {name: model.settings[name] for name in DECODING}
+    settings = model.decoder_settings.to_dict()
     found = detected(model, images, flip=False, **settings)
     own = to_numpy(model(images, training=False))
     for name, rows in found.items():

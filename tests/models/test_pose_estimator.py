@@ -84,23 +84,58 @@ def test_unknown_arguments_are_refused_and_leave_no_trace():
     policy = keras.config.dtype_policy()
     with pytest.raises(ValueError, match="expected a backbone of .* got 'w64'"):
         PoseEstimator(COCO, backbone="w64", dtype="mixed_bfloat16")
-    with pytest.raises(ValueError, match="score_normaliser omega or cells, got 'x'"):
-        PoseEstimator(COCO, score_normaliser="x")
+    with pytest.raises(ValueError, match="score_normaliser of .*got 'x'"):
+        PoseEstimator(COCO, loss={"score_normaliser": "x"})
     for values in (None, (1.0, 2.0), (1.0, 2.0, np.nan)):
         with pytest.raises(ValueError, match="expected mean to be three numbers"):
             PoseEstimator(COCO, "tiny", mean=values)
     assert keras.config.dtype_policy() == policy
 
 
-def test_normalise(pair_model, coco_model):
+def test_the_first_layer_takes_mean_and_deviation_off(pair_model, coco_model):
     images = np.uint8([[[[100, 110, 120], [150, 170, 190]]]])
-    normal = pair_model.normalise(images)
+    normal = pair_model.get_layer("normalise")(images.astype("float32"))
     assert keras.backend.standardize_dtype(normal.dtype) == "float32"
-    np.testing.assert_allclose(to_numpy(normal)[0, 0], [[0, 0, 0], [1, 1, 1]])
-    mean = to_numpy(coco_model.normalise(np.float32([MEAN])))
-    np.testing.assert_allclose(mean, [[0, 0, 0]])
-    sigma = to_numpy(coco_model.normalise(np.float32([MEAN]) + np.float32([STD])))
+    np.testing.assert_allclose(
+        to_numpy(normal)[0, 0], [[0, 0, 0], [1, 1, 1]], atol=1e-6
+    )
+    first = coco_model.get_layer("normalise")
+    mean = to_numpy(first(np.float32([MEAN])))
+    np.testing.assert_allclose(mean, [[0, 0, 0]], atol=1e-6)
+    sigma = to_numpy(first(np.float32([MEAN]) + np.float32([STD])))
     np.testing.assert_allclose(sigma, [[1, 1, 1]], rtol=1e-6)
+
+
+def test_pixels_of_every_type_give_the_same_poses(coco_model):
+    pixels = np.random.default_rng(2).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    found = coco_model.predict(pixels, verbose=0)
+    assert (found["scores"] > 0).any()
+    for images in (pixels.astype("float32"), pixels.astype("int64")):
+        again = coco_model.predict(images, verbose=0)
+        np.testing.assert_array_equal(again["poses"], found["poses"])
+    for row in range(3):
+        one = coco_model.predict(pixels[row : row + 1], verbose=0)
+        np.testing.assert_allclose(one["poses"][0], found["poses"][row], atol=1e-3)
+
+
+def test_files_of_version_0_1_are_read(coco_model):
+    """They name every setting by itself and normalise outside of the model."""
+    config = coco_model.get_config()
+    former = {
+        **{name: config[name] for name in ("skeleton", "backbone", "input_size")},
+        **config["head"],
+        **config["loss"],
+        **config["decoder"],
+        "batch_norm_momentum": 0.8,
+        "synchronized_batch_norm": True,
+        **{name: config[name] for name in ("mean", "std", "name", "dtype")},
+    }
+    model = PoseEstimator.from_config(former)
+    assert model.get_config() == {
+        **config,
+        "batch_norm": {"momentum": 0.8, "synchronized": True},
+    }
+    assert [w.shape for w in model.weights] == [w.shape for w in coco_model.weights]
 
 
 def test_a_file_describes_itself(pair_model, tmp_path):

@@ -45,8 +45,8 @@ def predictions(score=0.2, error=(0.5, 0.0)):
 
 
 def loss_of(model, facts=None, outputs=None, **settings):
-    before = dict(model.settings)
-    model.settings.update(settings)
+    before = model.loss_settings
+    model.loss_settings = before.replace(**settings)
     model.reset_metrics()
     try:
         return float(
@@ -57,7 +57,7 @@ def loss_of(model, facts=None, outputs=None, **settings):
             )
         )
     finally:
-        model.settings.update(before)
+        model.loss_settings = before
 
 
 def ops_of(arrays):

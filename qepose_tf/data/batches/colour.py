@@ -1,4 +1,4 @@
-"""Random brightness, contrast and saturation of whole batches, and normalising."""
+"""Random brightness, contrast and saturation of whole batches."""
 
 import numpy as np
 import tensorflow as tf
@@ -53,12 +53,11 @@ def recolour(channels: list[tf.Tensor], factors: tf.Tensor) -> list[tf.Tensor]:
     return [tf.maximum(value - (value - v) * factor, 0.0) for v in contrasted]
 
 
-def normalised(
+def finished_pixels(
     packed: tf.Tensor,
     factors: tf.Tensor | None,
     cover: tf.Tensor,
-    mean: np.ndarray,
-    std: np.ndarray,
+    fill: np.ndarray,
 ) -> tf.Tensor:
     """Crops as the network takes them.
 
@@ -66,21 +65,18 @@ def normalised(
         packed: `[B, S, S]` uint32 of `warp.blend`.
         factors: `[B, 3]` from `colour_factors`; None leaves the colours.
         cover: `[B, S, S]` of `warp.covered`.
-        mean: `[3]`, of 0 to 255.
-        std: `[3]`, of 0 to 255.
+        fill: `[3]`, RGB of what lies outside of the images, whatever their colours.
 
     Returns:
-        `[B, S, S, 3]` float32; 0 outside of the images, whatever their colours.
+        `[B, S, S, 3]` float32 in 0..255.
     """
     channels = [channel(packed, number) for number in range(3)]
     if factors is not None:
         channels = recolour(channels, factors)
     return tf.stack(
         [
-            (values - centre) * (1 / scale) * cover
-            for values, centre, scale in zip(
-                channels, np.float32(mean), np.float32(std), strict=True
-            )
+            (values - outside) * cover + outside
+            for values, outside in zip(channels, np.float32(fill), strict=True)
         ],
         axis=-1,
     )

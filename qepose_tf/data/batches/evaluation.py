@@ -19,8 +19,7 @@ def eval_dataset(
     *,
     input_size: int,
     batch_size: int,
-    mean: np.ndarray,
-    std: np.ndarray,
+    fill: np.ndarray,
     multiple: int = 64,
     strict: bool = False,
 ) -> tf.data.Dataset:
@@ -33,13 +32,12 @@ def eval_dataset(
         coco: The data set.
         input_size: Short side in pixels.
         batch_size: B; the last batch of each shape is smaller.
-        mean: `[3]`, of 0 to 255.
-        std: `[3]`, of 0 to 255.
+        fill: `[3]`, RGB of what lies outside of an image: the model's mean colour.
         multiple: Both padded sides are multiples of it.
         strict: Make an unreadable image an error (TensorFlow's own, while iterating).
 
     Returns:
-        Batches of "image" `[B, H, W, 3]` float32 normalised, "image_id" `[B]` int64 and
+        Batches of "image" `[B, H, W, 3]` float32 in 0..255, "image_id" `[B]` int64 and
         "scale" `[B, 2]` float32 (x, y).
     """
     sides = [capped_short_side(r.height, r.width, input_size) for r in coco.records]
@@ -62,7 +60,7 @@ def eval_dataset(
                 "%s; it gets no poses (%d left out so far)", error, len(skipped)
             )
             return np.zeros((0, 0, 3), np.float32), np.ones(2, np.float32)
-        return letterbox(image, sides[int(row)], mean, std, multiple)
+        return letterbox(image, sides[int(row)], fill, multiple)
 
     def load(row: tf.Tensor) -> dict[str, tf.Tensor]:
         image, scale = tf.numpy_function(read, [row], [tf.float32, tf.float32])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from qepose_tf.data.batches.colour import colour_factors, normalised
+from qepose_tf.data.batches.colour import colour_factors, finished_pixels
 from qepose_tf.data.batches.crop import (
     AugmentSettings,
     choose_view,
@@ -45,8 +45,7 @@ def train_dataset(
     *,
     input_size: int,
     batch_size: int,
-    mean: np.ndarray,
-    std: np.ndarray,
+    fill: np.ndarray,
     augment: AugmentSettings,
     max_people: int,
     min_area: float,
@@ -73,8 +72,7 @@ def train_dataset(
         coco: The data set; an image without people is all background.
         input_size: S, a multiple of 4.
         batch_size: B.
-        mean: `[3]`, of 0 to 255.
-        std: `[3]`, of 0 to 255.
+        fill: `[3]`, RGB of what lies outside of an image: the model's mean colour.
         augment: How far images are moved and recoloured.
         max_people: M; of more people the largest are kept, the discs of the others
             are ignored.
@@ -96,8 +94,8 @@ def train_dataset(
             largest number of people.
 
     Returns:
-        Batches of `(images, facts)`: images `[B, S, S, 3]` float32 normalised, padding
-        0; facts "keypoints" `[B, M, K, 3]` (x, y, v) in pixels of the crop, "area"
+        Batches of `(images, facts)`: images `[B, S, S, 3]` float32 in 0..255;
+        facts "keypoints" `[B, M, K, 3]` (x, y, v) in pixels of the crop, "area"
         `[B, M]` in the same pixels squared, 0 = no person, and "ignore"
         `[B, S/4, S/4, 1]`, 1 = ignored.
 
@@ -153,7 +151,7 @@ def train_dataset(
     @tf.function(jit_compile=True, autograph=False)
     def pixels(packed: tf.Tensor, colour: tf.Tensor, cover: tf.Tensor) -> tf.Tensor:
         colour = colour if augment.recolours else None
-        return normalised(packed, colour, cover, mean, std)
+        return finished_pixels(packed, colour, cover, fill)
 
     def finished(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, Any]]:
         cover = covered(batch.pop("backwards"), batch.pop("image_hw"), input_size)

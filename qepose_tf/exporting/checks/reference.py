@@ -16,7 +16,7 @@ Detector = Callable[[np.ndarray], Detections]
 
 
 def traced(model: PoseEstimator) -> Callable:
-    """The model's outputs as a graph, from normalised images."""
+    """The model's outputs as a graph, from images in 0..255."""
     shape = tf.TensorSpec([None, None, None, 3], tf.float32)
 
     @tf.function(input_signature=[shape], autograph=False)
@@ -31,7 +31,7 @@ def keras_any_size(model: PoseEstimator, run: Callable | None = None) -> Detecto
     """The Keras model behind the letterbox of evaluation and prediction.
 
     Args:
-        model: says the input size and the normalisation.
+        model: says the input size and the colour of padding.
         run: what computes; the model itself by default, or `traced`.
 
     The resize itself is TensorFlow's, rounded to 8 bits: Pillow's, of which the
@@ -45,7 +45,7 @@ def keras_any_size(model: PoseEstimator, run: Callable | None = None) -> Detecto
         resized_hw, _ = fit_short_side(height, width, side)
         resized = tf.image.resize(images, resized_hw, antialias=True).numpy()
         resized = resized.round().clip(0, 255).astype(np.uint8)
-        boxed = [letterbox(image, side, model.mean, model.std)[0] for image in resized]
+        boxed = [letterbox(image, side, model.mean)[0] for image in resized]
         detections = _detections(run(np.stack(boxed)))
         scale = np.divide(resized_hw[::-1], (width, height))
         detections["poses"] = original_points(detections["poses"], scale)
@@ -59,7 +59,7 @@ def keras_fixed_size(model: PoseEstimator, run: Callable | None = None) -> Detec
     run = run or model
 
     def detect(images: np.ndarray) -> Detections:
-        return _detections(run(model.normalise(images)))
+        return _detections(run(tf.cast(images, tf.float32)))
 
     return detect
 

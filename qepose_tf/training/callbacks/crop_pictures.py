@@ -64,10 +64,9 @@ class TrainingPictures:
             {name: values[i] for name, values in (arrays | facts).items()}
             for i in range(len(images))
         ]
-        pixels = images * np.asarray(model.std) + np.asarray(model.mean)
         return [
             _panels(image, row, model.skeleton)
-            for image, row in zip(_bytes(pixels), rows, strict=True)
+            for image, row in zip(_bytes(images), rows, strict=True)
         ]
 
 

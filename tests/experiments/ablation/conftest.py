@@ -8,4 +8,4 @@ from tests.micro_body import MICRO
 def micro(monkeypatch):
     """What is tested here is the head."""
     monkeypatch.setitem(VARIANTS, "micro", MICRO)
-    return dict(backbone="micro", keypoint_channels=4, instance_channels=8)
+    return dict(backbone="micro", head={"keypoint_channels": 4, "instance_channels": 8})

@@ -72,7 +72,7 @@ def main(name, *keys):
         VARIANTS["tiny"] = MICRO
     with strategy.scope():
         model = PoseEstimator(
-            COCO, backbone="tiny", input_size=SIDE, synchronized_batch_norm=True
+            COCO, backbone="tiny", input_size=SIDE, batch_norm={"synchronized": True}
         )
         if keys:
             train = {"warmup_steps": 0, **dict(map(_key_and_value, keys))}
