@@ -35,10 +35,9 @@ REPEATS = 6
 def recipe(coco: Path) -> dict:
     """What both sides are given."""
     from qepose_tf.config.reading import load_config
-
     from qepose_tf.data.batches.crop import AugmentSettings
     from qepose_tf.data.coco.dataset import read_coco
-    from qepose_tf.models.pose_estimator import MEAN, STD
+    from qepose_tf.models.pose_estimator import MEAN
     from qepose_tf.skeleton import Skeleton
 
     config = load_config(ROOT / "configs/coco_w32_512.yaml")
@@ -55,8 +54,7 @@ def recipe(coco: Path) -> dict:
         "coco": data,
         "input_size": config.model.input_size,
         "augment": AugmentSettings(**config.augment.model_dump()),
-        "mean": np.float32(MEAN),
-        "std": np.float32(STD),
+        "fill": np.float32(MEAN),
         "max_people": config.data.max_people,
         "min_area": config.data.min_area,
         "disc_radius": config.loss.disc_radius,
@@ -87,9 +85,7 @@ def opencv_epoch(coco: Path, blend: bool = False) -> Callable[[], int]:
     given = recipe(coco)
     records, side = given["coco"].records, given["input_size"]
     settings = given["augment"]
-    mean_row = np.tile(given["mean"], side)
-    scale_row = np.tile(1 / given["std"], side)
-    fill = tuple(float(value) for value in given["mean"])
+    fill = tuple(float(value) for value in given["fill"])
     rng = np.random.default_rng(0)
 
     def saturated(image: np.ndarray, factor: float) -> np.ndarray:
@@ -120,10 +116,7 @@ def opencv_epoch(coco: Path, blend: bool = False) -> Callable[[], int]:
         image = cv2.addWeighted(image, 1, image, 0, 255 * brightness)
         grey = sum(cv2.mean(image)[:3]) / 3
         image = cv2.addWeighted(image, 1 + contrast, image, 0, -contrast * grey)
-        image = saturated(image, 1 + saturation)
-        rows = image_out.reshape(side, -1)
-        np.subtract(image.reshape(side, -1), mean_row, out=rows)
-        rows *= scale_row
+        image_out[...] = saturated(image, 1 + saturation)
         points = record.keypoints.copy()
         points[..., :2] = points[..., :2] @ matrix[:, :2].T + matrix[:, 2]
         return points

@@ -125,19 +125,6 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.array(resized)
 
 
-def four_bytes(picture: Image.Image) -> np.ndarray:
-    """A picture's pixels as Pillow holds them, which is quicker than an array of RGB.
-
-    Args:
-        picture: RGB or RGBX.
-
-    Returns:
-        `[H, W, 4]` uint8, read-only; the fourth channel means nothing.
-    """
-    pixels = np.frombuffer(picture.tobytes("raw", "RGBX"), np.uint8)
-    return pixels.reshape(picture.height, picture.width, 4)
-
-
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # I;16, I;16B and what older Pillows open as I
         eight_bit = np.asarray(image).astype(np.float64) / _SIXTEEN_BIT

@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 from qepose_tf.data.batches.crop import AugmentSettings
-from qepose_tf.data.batches.warp import channel
 
 
 def colour_factors(seed: tf.Tensor, settings: AugmentSettings) -> tf.Tensor:
@@ -54,15 +53,12 @@ def recolour(channels: list[tf.Tensor], factors: tf.Tensor) -> list[tf.Tensor]:
 
 
 def finished_pixels(
-    packed: tf.Tensor,
-    factors: tf.Tensor | None,
-    cover: tf.Tensor,
-    fill: np.ndarray,
+    pixels: tf.Tensor, factors: tf.Tensor | None, cover: tf.Tensor, fill: np.ndarray
 ) -> tf.Tensor:
     """Crops as the network takes them.
 
     Args:
-        packed: `[B, S, S]` uint32 of `warp.blend`.
+        pixels: `[B, S, S, 3]` uint8 of `warp.warp_image`.
         factors: `[B, 3]` from `colour_factors`; None leaves the colours.
         cover: `[B, S, S]` of `warp.covered`.
         fill: `[3]`, RGB of what lies outside of the images, whatever their colours.
@@ -70,7 +66,7 @@ def finished_pixels(
     Returns:
         `[B, S, S, 3]` float32 in 0..255.
     """
-    channels = [channel(packed, number) for number in range(3)]
+    channels = tf.unstack(tf.cast(pixels, tf.float32), axis=-1)
     if factors is not None:
         channels = recolour(channels, factors)
     return tf.stack(

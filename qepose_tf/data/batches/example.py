@@ -18,7 +18,6 @@ from qepose_tf.files.locations import Url
 from qepose_tf.images.decoding import (
     ImageFile,
     decode_picture,
-    four_bytes,
     read_content,
 )
 from qepose_tf.ops.geometry import STRIDE, resize_matrix
@@ -34,7 +33,7 @@ class Example(NamedTuple):
     """One image with its M people, in pixels of the image as it is here.
 
     Attributes:
-        image: `[H, W, 4]` uint8; the fourth channel means nothing.
+        image: `[H, W, 3]` uint8.
         ignore: `[ceil(H/4), ceil(W/4)]` uint8, 1 = ignored.
         keypoints: `[M, K, 3]` float32 (x, y, v).
         area: `[M]` float32.
@@ -150,13 +149,12 @@ class ExampleLoader:
         record = self._records[row]
         if self._kept is not None:
             if row not in self._kept:
-                self._kept[row] = self._decode_rgb(record)
-            image, ignore = _four_channels(*self._kept[row])
+                self._kept[row] = self._decode(record)
+            image, ignore = self._kept[row]
         elif self._folder is not None:
-            image, ignore = _four_channels(*self._from_folder(record))
+            image, ignore = self._from_folder(record)
         else:
-            picture, ignore = self._decode(record)
-            image = four_bytes(picture)
+            image, ignore = self._decode(record)
         moved = resize_matrix((record.height, record.width), image.shape[:2])
         keypoints = record.keypoints.copy()
         keypoints[..., :2] = keypoints[..., :2] @ moved[:2, :2].T + moved[:2, 2]
@@ -165,12 +163,7 @@ class ExampleLoader:
             image, ignore, keypoints, area, record.area, record.everyone_labelled
         )
 
-    def _decode_rgb(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
-        """What a cache keeps: a quarter less than the four channels."""
-        picture, ignore = self._decode(record)
-        return np.array(picture), ignore
-
-    def _decode(self, record: ImageRecord) -> tuple[Image.Image, np.ndarray]:
+    def _decode(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
         picture = read_record_picture(record)
         hw = (record.height, record.width)
         shrink = min(1.0, self._max_short_side / min(hw))
@@ -178,7 +171,7 @@ class ExampleLoader:
             width, height = (max(1, round(side * shrink)) for side in picture.size)
             picture = picture.resize((width, height), Image.Resampling.BILINEAR)
         mask_hw = tuple(math.ceil(side / STRIDE) for side in picture.size[::-1])
-        return picture, rasterise(list(record.ignore), hw, mask_hw)
+        return np.asarray(picture), rasterise(list(record.ignore), hw, mask_hw)
 
     def _from_folder(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
         origin = (*_identity(record.file), self._max_short_side, record.ignore)
@@ -191,7 +184,7 @@ class ExampleLoader:
             pass
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             logger.warning("%s: broken cache file, made again (%s)", path, error)
-        image, ignore = self._decode_rgb(record)
+        image, ignore = self._decode(record)
         temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
         with temporary.open("wb") as file:
             np.savez(file, image=image, ignore=ignore)
@@ -207,12 +200,6 @@ class ExampleLoader:
             "%d decoded images will take %.2f GiB of memory",
             *(len(self._records), total / 2**30),
         )
-
-
-def _four_channels(
-    image: np.ndarray, ignore: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    return four_bytes(Image.fromarray(image)), ignore
 
 
 def _identity(file: ImageFile) -> tuple[str | int, ...]:

@@ -30,7 +30,7 @@ from qepose_tf.data.batches.example import (
     ExampleLoader,
 )
 from qepose_tf.data.batches.people import select_people, unknown_background
-from qepose_tf.data.batches.warp import blend, covered, neighbours, warp_ignore
+from qepose_tf.data.batches.warp import covered, warp_ignore, warp_image
 from qepose_tf.data.coco.dataset import CocoDataset
 from qepose_tf.ops.geometry import STRIDE
 
@@ -143,20 +143,18 @@ def train_dataset(
             name: tf.ensure_shape(array, shape)
             for array, (name, (_, shape)) in zip(arrays, specs.items(), strict=True)
         }
-        corners, fractions = example.pop("corners"), example.pop("fractions")
-        example["packed"] = blend(corners, fractions)
         example["colour"] = colour_factors(seeds[1], augment)
         return example
 
     @tf.function(jit_compile=True, autograph=False)
-    def pixels(packed: tf.Tensor, colour: tf.Tensor, cover: tf.Tensor) -> tf.Tensor:
+    def finish(pixels: tf.Tensor, colour: tf.Tensor, cover: tf.Tensor) -> tf.Tensor:
         colour = colour if augment.recolours else None
-        return finished_pixels(packed, colour, cover, fill)
+        return finished_pixels(pixels, colour, cover, fill)
 
     def finished(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, Any]]:
         cover = covered(batch.pop("backwards"), batch.pop("image_hw"), input_size)
         # Compiled apart from `covered`: fused with it, this takes 4 times as long.
-        images = pixels(batch.pop("packed"), batch.pop("colour"), cover)
+        images = finish(batch.pop("pixels"), batch.pop("colour"), cover)
         if not fixed_people:
             # The work of the encoding grows with M, and most images show few people.
             shown = tf.reduce_max(tf.reduce_sum(tf.cast(batch["area"] > 0, "int32"), 1))
@@ -183,8 +181,7 @@ def _moved_specs(
     """Types and shapes of what `_moved_example` returns, by name."""
     cells = input_size // STRIDE
     return {
-        "corners": (tf.uint32, [4, input_size, input_size]),
-        "fractions": (tf.uint16, [2, input_size, input_size]),
+        "pixels": (tf.uint8, [input_size, input_size, 3]),
         "backwards": (tf.float32, [2, 3]),
         "image_hw": (tf.float32, [2]),
         "keypoints": (tf.float32, [max_people, num_keypoints, 3]),
@@ -209,7 +206,7 @@ def _moved_example(
     large_enough = example.original_area >= min_area
     view = choose_view(view_draw, hw, example.keypoints[large_enough], augment)
     crop = random_crop(draw, view, input_size, augment)
-    corners, fractions = neighbours(example.image, crop, input_size)
+    pixels = warp_image(example.image, crop, input_size)
     keypoints, area, discs = select_people(
         warp_keypoints(example.keypoints, crop, flip_permutation),
         warp_area(example.area, crop),
@@ -224,7 +221,7 @@ def _moved_example(
         ignore |= unknown_background(kept, input_size // STRIDE, disc_radius)
     backwards, size = np.float32(crop.backwards[:2]), np.float32(hw)
     ignore = ignore[..., None].astype(np.float32)
-    return corners, fractions, backwards, size, keypoints, area, ignore
+    return pixels, backwards, size, keypoints, area, ignore
 
 
 def _check_sizes(coco: CocoDataset, input_size: int, at_least: int) -> None:

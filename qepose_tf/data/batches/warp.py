@@ -1,120 +1,65 @@
-"""Pixels and ignored cells of a crop, sampled bilinearly from an image.
-
-A pixel is 4 bytes here, red, green, blue and one without meaning: read as one number,
-it moves in one go. NumPy fetches the 4 neighbours of every place, which XLA is slow at;
-XLA blends them, which would take NumPy 20 passes.
-"""
+"""Pixels and ignored cells of a crop, sampled bilinearly from an image."""
 
 import math
 
+import cv2
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from qepose_tf.data.batches.crop import Crop
-from qepose_tf.images.decoding import four_bytes
+from qepose_tf.images.decoding import resize_image
 from qepose_tf.ops.geometry import STRIDE, resize_matrix
 
-# Coarser sampling than this by a bilinear warp would alias.
+# Coarser sampling than this by a bilinear warp would alias. (OpenCV's own shrinking
+# averages whole boxes, which lets fine stripes through.)
 _MAX_SHRINK = 2.0
-_FRACTION_BITS = 16
-_FAR = 2**14  # with their fraction, places less far need 32 bits only, half the time
-_ALIGNMENT = 64
 
 
-def neighbours(
-    image: np.ndarray, crop: Crop, input_size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """What `blend` needs to fill a crop; outside of the image its border goes on.
+def warp_image(image: np.ndarray, crop: Crop, input_size: int) -> np.ndarray:
+    """Fills a crop; outside of the image its border goes on.
 
     Args:
-        image: `[H, W, 4]` uint8, contiguous; the fourth channel means nothing.
+        image: `[H, W, 3]` uint8.
         crop: From `random_crop`.
         input_size: S.
 
     Returns:
-        The pixels at the upper left, upper right, lower left and lower right of each
-        place `[4, S, S]` uint32, and how far to the right and down it stands between
-        them `[2, S, S]` uint16, in 1 / 65536.
+        `[S, S, 3]` uint8.
     """
     backwards = crop.backwards
     step = 1 / math.sqrt(crop.area_ratio)
     if step > _MAX_SHRINK:
         hw = image.shape[:2]
         smaller = tuple(math.ceil(side / step) for side in hw)
-        picture = Image.frombuffer("RGBX", hw[::-1], image, "raw", "RGBX", 0, 1)
-        picture = picture.resize(smaller[::-1], Image.Resampling.BILINEAR)
-        image = four_bytes(picture)
+        image = resize_image(image, *smaller)
         backwards = resize_matrix(hw, smaller).astype(np.float64) @ backwards
-    height, width = image.shape[:2]
-    fractions = _aligned((2, input_size, input_size), np.uint16)
-    index = _whole_steps(backwards[1], height, input_size, fractions[1])
-    index *= width
-    index += _whole_steps(backwards[0], width, input_size, fractions[0])
-    index = index.astype(np.intp, copy=False)
-    pixels = image.reshape(-1, 4).view(np.uint32)[:, 0]
-    corners = _aligned((4, input_size, input_size), np.uint32)
-    for corner, offset in zip(corners, (0, 1, width, width + 1), strict=True):
-        # Beyond the last pixel or column the fraction is 0, whatever stands there.
-        offset = min(offset, pixels.size - 1)
-        pixels[offset:].take(index, mode="clip", out=corner)
-    return corners, fractions
-
-
-def _aligned(shape: tuple[int, ...], kind: type) -> np.ndarray:
-    """An empty array that TensorFlow takes as it is; others it copies."""
-    size = math.prod(shape) * np.dtype(kind).itemsize
-    room = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % _ALIGNMENT
-    return room[start : start + size].view(kind).reshape(shape)
-
-
-def _whole_steps(
-    row: np.ndarray, length: int, side: int, fractions: np.ndarray
-) -> np.ndarray:
-    """Places along one axis of the image, whole and, into `fractions`, the rest."""
-    across = row[0] * np.arange(side)
-    down = row[1] * np.arange(side) + row[2]
-    farthest = max(length, np.abs(down).max() + np.abs(across).max())
-    kind = np.int32 if farthest < _FAR else np.int64
-    down, across = (
-        np.rint(part * 2.0**_FRACTION_BITS).astype(kind) for part in (down, across)
+    image, backwards = _part_in_sight(image, backwards, input_size)
+    return cv2.warpAffine(
+        image,
+        backwards[:2],
+        (input_size, input_size),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
     )
-    places = np.add.outer(down, across)
-    np.clip(places, 0, (length - 1) << _FRACTION_BITS, out=places)
-    fractions[...] = places  # keeps the lower bits
-    places >>= _FRACTION_BITS
-    return places
 
 
-@tf.function(jit_compile=True, autograph=False)
-def blend(corners: tf.Tensor, fractions: tf.Tensor) -> tf.Tensor:
-    """Weighs the neighbours of each place.
+def _part_in_sight(
+    image: np.ndarray, backwards: np.ndarray, input_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The part of an image that a crop shows, and the map to its pixels.
 
-    Args:
-        corners: `[4, S, S]` uint32 of `neighbours`.
-        fractions: `[2, S, S]` uint16 of `neighbours`.
-
-    Returns:
-        `[S, S]` uint32, the channels rounded to 8 bits each (see `channel`).
+    OpenCV counts pixels in 16 bits, and panoramas are longer than that.
     """
-    right, down = tf.unstack(tf.cast(tf.cast(fractions, tf.int32), tf.float32) / 65536)
-    packed = tf.zeros_like(corners[0])
-    for number in range(3):
-        a, b, c, d = tf.unstack(channel(corners, number))
-        upper, lower = a + (b - a) * right, c + (d - c) * right
-        value = upper + (lower - upper) * down
-        whole = tf.cast(tf.cast(value + 0.5, tf.int32), tf.uint32)
-        shifted = tf.bitwise.left_shift(whole, tf.constant(8 * number, tf.uint32))
-        packed = tf.bitwise.bitwise_or(packed, shifted)
-    return packed
-
-
-def channel(packed: tf.Tensor, number: int) -> tf.Tensor:
-    """Red (0), green (1) or blue (2) of packed pixels, as float32 of 0 to 255."""
-    shifted = tf.bitwise.right_shift(packed, tf.constant(8 * number, tf.uint32))
-    byte = tf.bitwise.bitwise_and(shifted, tf.constant(255, tf.uint32))
-    return tf.cast(tf.cast(byte, tf.int32), tf.float32)
+    last = input_size - 1
+    corners = backwards @ [[0, last, 0, last], [0, 0, last, last], [1, 1, 1, 1]]
+    low, high = np.floor(corners[:2].min(axis=1)), np.ceil(corners[:2].max(axis=1))
+    # At least a pixel stays: all that is outside shows the border.
+    limit = np.array(image.shape[1::-1]) - 1
+    left, top = np.clip(low - 1, 0, limit).astype(int)
+    right, bottom = np.clip(high + 1, 0, limit).astype(int) + 1
+    moved = backwards.copy()
+    moved[:2, 2] -= (left, top)
+    return image[top:bottom, left:right], moved
 
 
 @tf.function(jit_compile=True, autograph=False)

@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from qepose_tf.data.batches.colour import colour_factors, normalised, recolour
+from qepose_tf.data.batches.colour import colour_factors, finished_pixels, recolour
 from qepose_tf.data.batches.crop import AugmentSettings
 
 
@@ -71,25 +71,24 @@ def by_keras_cv(images, factors):
 def test_colours_are_keras_cvs():
     """Compiled and not, within a hundredth of a grey level."""
     rng = np.random.default_rng(3)
-    packed = rng.integers(0, 2**24, (6, 16, 16)).astype(np.uint32)
-    packed[0, 0], packed[0, 1] = 0, 0xFFFFFF  # black and white have no hue
-    images = np.ascontiguousarray(packed).view(np.uint8).reshape(6, 16, 16, 4)[..., :3]
+    images = rng.integers(0, 256, (6, 16, 16, 3), np.uint8)
+    images[0, 0], images[0, 1] = 0, 255  # black and white have no hue
     seeds = [tf.constant((number, 8)) for number in range(6)]
     settings = AugmentSettings(brightness=1.0, contrast=1.0, saturation=1.0)
     factors = tf.stack([colour_factors(seed, settings) for seed in seeds])
     expected = by_keras_cv(tf.constant(images, tf.float32), factors)
     cover = rng.random((6, 16, 16)).astype(np.float32)
-    mean, std = np.array([120.0, 110, 100]), np.array([50.0, 60, 70])
-    normal = (expected - mean) / std * cover[..., None]
+    fill = np.array([120.0, 110, 100])
+    blended = (expected - fill) * cover[..., None] + fill
     for compiled in (False, True):
         run = tf.function(
-            lambda *given: normalised(*given, mean, std),
+            lambda *given: finished_pixels(*given, fill),
             jit_compile=compiled,
             autograph=False,
         )
-        found = run(packed, factors, cover)
-        np.testing.assert_allclose(found, normal, atol=0.01 / 50)
-    plain = normalised(packed, None, cover, mean, std)
+        found = run(images, factors, cover)
+        np.testing.assert_allclose(found, blended, atol=0.01)
+    plain = finished_pixels(tf.constant(images), None, cover, fill)
     np.testing.assert_allclose(
-        plain, (images - mean) / std * cover[..., None], atol=1e-5
+        plain, (images - fill) * cover[..., None] + fill, atol=1e-4
     )

@@ -5,29 +5,32 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from qepose_tf.data.batches import warp
 from qepose_tf.data.batches.crop import (
     AugmentSettings,
     Crop,
+    choose_view,
     crop_draw,
     random_crop,
     warp_area,
     warp_keypoints,
 )
-from qepose_tf.data.batches.warp import blend, channel, covered, neighbours, warp_ignore
+from qepose_tf.data.batches.warp import covered, warp_ignore
 
 OFF = AugmentSettings.off()
 PERMUTATION = (0, 2, 1)
 
 
 def crop_of(hw, side, settings=OFF, seed=(0, 0)):
-    return random_crop(crop_draw(tf.constant(seed)).numpy(), hw, side, settings)
+    view = choose_view(np.ones(2), hw, np.zeros((0, 3, 3)), settings)
+    return random_crop(crop_draw(tf.constant(seed)).numpy(), view, side, settings)
 
 
 def warp_image(image, crop, side):
     """The crop `[S, S, 3]` of an image `[H, W, 3]`, and its cover `[S, S, 1]`."""
-    four = np.concatenate([image, np.full_like(image[..., :1], 99)], axis=-1)
-    packed = blend(*map(tf.constant, neighbours(four, crop, side)))
-    pixels = tf.stack([channel(packed, number) for number in range(3)], axis=-1)
+    pixels = warp.warp_image(image, crop, side)
+    assert pixels.dtype == np.uint8 and pixels.shape == (side, side, 3)
+    pixels = tf.constant(pixels.astype(np.float32))
     backwards, hw = np.float32(crop.backwards[:2]), np.float32(image.shape[:2])
     return pixels, covered(backwards[None], hw[None], side)[0, ..., None]
 
