@@ -1,52 +1,38 @@
 """The pickle inside a PyTorch checkpoint, read without running any of it.
 
-`pickle.Unpickler` calls what the file names. This reader calls nothing: the standard
-library's `pickletools` splits the file into tokens, and only those that build a
-dictionary of tensors have a meaning here.
+A pickle names functions, and `pickle` calls them. Here the standard library's unpickler
+knows only the operations that a dictionary of tensors needs, and a name means one of
+the few functions of this file, or the reading ends.
 """
 
 import math
+import pickle
 import pickletools
+import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 from ml_dtypes import bfloat16
 
-# Little-endian on disk; these files are written on x86 and ARM alone.
-STORAGES = {
-    "torch.FloatStorage": np.dtype("<f4"),
-    "torch.HalfStorage": np.dtype("<f2"),
-    "torch.BFloat16Storage": np.dtype(bfloat16),
-    "torch.DoubleStorage": np.dtype("<f8"),
-    "torch.LongStorage": np.dtype("<i8"),
-    "torch.IntStorage": np.dtype("<i4"),
-    "torch.ShortStorage": np.dtype("<i2"),
-    "torch.CharStorage": np.dtype("i1"),
-    "torch.ByteStorage": np.dtype("u1"),
-    "torch.BoolStorage": np.dtype("?"),
-}
-DICT = "collections.OrderedDict"
-SIZE = "torch.Size"
-TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
-PARAMETER = "torch._utils._rebuild_parameter"
-ALLOWED = {DICT, SIZE, *TENSORS, PARAMETER, *STORAGES}
-
-CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
-TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-LITERALS = {
+OPERATIONS = {
+    *("PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE"),
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
     *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING"),
+    *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+    *("EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS"),
+    *("BINPUT", "LONG_BINPUT", "MEMOIZE", "BINGET", "LONG_BINGET"),
+    *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPERSID"),
 }
+MAX_DIMENSIONS = 8
+# A byte of a pickle can take some 80 bytes of memory. The pickle of an HRNet-W48 with
+# Adam's state has 0.5 MB.
+LARGEST_PICKLE = 16 * 2**20
 DAMAGED = "its pickle is damaged"
-
-
-@dataclass(frozen=True)
-class Global:
-    """A name that the pickle may use; what it means is decided in this file."""
-
-    name: str
+# What the unpickler raises over pickles that are not what they seem.
+FAILURES = (pickle.UnpicklingError, struct.error, ValueError, LookupError)
+FAILURES += (TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -71,9 +57,10 @@ class TensorView:
         """The tensor, given its storage's numbers `[count]`."""
         if 0 in self.shape:
             return np.empty(self.shape, numbers.dtype)
-        steps = [stride * numbers.itemsize for stride in self.strides]
-        return np.lib.stride_tricks.as_strided(
-            numbers[self.offset :], self.shape, steps, writeable=False
+        size = numbers.itemsize
+        strides = [stride * size for stride in self.strides]
+        return np.ndarray(
+            self.shape, numbers.dtype, numbers, self.offset * size, strides
         )
 
 
@@ -90,90 +77,80 @@ def read_pickle(file: BinaryIO) -> tuple[Any, dict[str, Storage]]:
     Raises:
         ValueError: damaged, or it names anything but tensors and containers.
     """
-    machine = _Machine()
+    unpickler = _Unpickler(file, encoding="latin-1")
     try:
-        for token, argument, _ in pickletools.genops(file):
-            machine.step(token.name, argument)
-        return machine.pop(), machine.storages
-    except _Refused as error:
-        raise ValueError(str(error)) from None
-    except (ValueError, LookupError, TypeError, OverflowError) as error:
+        return unpickler.load(), unpickler.storages
+    except _Refused:
+        raise
+    except EOFError:
+        size = f"{LARGEST_PICKLE >> 20} MiB"
+        raise ValueError(f"{DAMAGED}: cut short, or larger than {size}") from None
+    except FAILURES as error:
         raise ValueError(f"{DAMAGED}: {error}") from None
 
 
-class _Refused(Exception):
+class _Refused(ValueError):
     """Well-formed, but not the pickle of a state dict."""
 
 
-class _Machine:
-    """The stack machine of pickle, with the few operations that are needed."""
+def _refuse(operation: str) -> Callable[["_Unpickler"], None]:
+    def refuse(_: "_Unpickler") -> None:
+        raise _Refused(f"its pickle uses {operation}, which no state dict needs")
 
-    def __init__(self):
-        self.stack: list[Any] = []
-        self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}
+    return refuse
+
+
+class _Unpickler(pickle._Unpickler):
+    """The standard library's unpickler in Python, with fewer operations.
+
+    `pickle.Unpickler`, its twin in C, offers no way to take operations away. It also
+    allocates its memo up to whatever index a file names, and hashes keys of
+    dictionaries before anybody can look at them: nested tuples overflow the C stack.
+    """
+
+    dispatch = {
+        ord(operation.code): pickle._Unpickler.dispatch[ord(operation.code)]
+        if operation.name in OPERATIONS
+        else _refuse(operation.name)
+        for operation in pickletools.opcodes
+    }
+
+    def __init__(self, file: BinaryIO, **options: Any):
+        super().__init__(file, **options)
         self.storages: dict[str, Storage] = {}
 
-    def pop(self) -> Any:
-        return self.stack.pop()
+    def find_class(self, module: str, name: str) -> Callable | np.dtype:
+        """The stand-in for a name; nothing is imported."""
+        full = f"{module}.{name}"
+        if full not in STAND_INS:
+            raise _Refused(
+                f"its pickle asks for {full[:100]!r}, which is refused: only tensors "
+                "and plain containers are read, nothing is run"
+            )
+        return STAND_INS[full]
 
-    def since_mark(self) -> list[Any]:
-        mark = self.marks.pop()
-        values = self.stack[mark:]
-        del self.stack[mark:]
-        return values
+    def persistent_load(self, pid: Any) -> Storage:
+        """The storage of a reference `("storage", type, key, device, count)`."""
+        # PyTorch before 0.4 appended the part of the storage that is viewed.
+        if isinstance(pid, tuple) and len(pid) == 6 and pid[5] is None:
+            pid = pid[:5]
+        match pid:
+            case (str(kind), np.dtype() as dtype, str(key), _, count):
+                _expect(kind == "storage" and _is_count(count), "a reference")
+            case _:
+                raise ValueError("a reference to no storage")
+        storage = Storage(key, dtype, count)
+        self.storages.setdefault(key, storage)
+        return storage
 
-    def step(self, token: str, argument: Any) -> None:
-        if token in LITERALS:
-            self.stack.append(argument)
-        elif token in CONSTANTS:
-            self.stack.append(CONSTANTS[token])
-        elif token in EMPTY:
-            self.stack.append(EMPTY[token]())
-        elif token in TUPLES:
-            values = [self.pop() for _ in range(TUPLES[token])]
-            self.stack.append(tuple(reversed(values)))
-        elif token not in ("PROTO", "FRAME", "STOP"):
-            operation = getattr(self, f"op_{token.lower()}", None)
-            if operation is None:
-                raise _Refused(f"its pickle uses {token}, which no state dict needs")
-            operation(argument)
-
-    def op_mark(self, _) -> None:
-        self.marks.append(len(self.stack))
-
-    def op_tuple(self, _) -> None:
-        self.stack.append(tuple(self.since_mark()))
-
-    def op_binput(self, index: int) -> None:
-        self.memo[index] = self.stack[-1]
-
-    op_long_binput = op_binput
-
-    def op_memoize(self, _) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def op_binget(self, index: int) -> None:
-        self.stack.append(self.memo[index])
-
-    op_long_binget = op_binget
-
-    def op_append(self, _) -> None:
-        self._extend([self.pop()])
-
-    def op_appends(self, _) -> None:
-        self._extend(self.since_mark())
-
-    def _extend(self, values: list[Any]) -> None:
-        _expect(isinstance(self.stack[-1], list), "an item without a list")
-        self.stack[-1].extend(values)
-
-    def op_setitem(self, _) -> None:
-        value, key = self.pop(), self.pop()
+    def load_setitem(self) -> None:
+        """Sets one entry of a dictionary."""
+        value, key = self.stack.pop(), self.stack.pop()
         self._update([key, value])
 
-    def op_setitems(self, _) -> None:
-        self._update(self.since_mark())
+    def load_setitems(self) -> None:
+        """Sets the entries since the mark."""
+        self._update(self.pop_mark())
 
     def _update(self, values: list[Any]) -> None:
         target = self.stack[-1]
@@ -183,60 +160,34 @@ class _Machine:
             _expect(isinstance(key, str | int), "a key that is no text or number")
             target[key] = value
 
-    def op_global(self, names: str) -> None:
-        module, _, name = names.partition(" ")
-        self._push_global(module, name)
+    def load_build(self) -> None:
+        """Drops attributes of a dictionary: `_metadata`, the versions of layers.
 
-    def op_stack_global(self, _) -> None:
-        name, module = self.pop(), self.pop()
-        _expect(isinstance(name, str) and isinstance(module, str), "a nameless global")
-        self._push_global(module, name)
-
-    def _push_global(self, module: str, name: str) -> None:
-        full = f"{module}.{name}"
-        if full not in ALLOWED:
-            raise _Refused(
-                f"its pickle asks for {full[:100]!r}, which is refused: only tensors "
-                "and plain containers are read, nothing is run"
-            )
-        self.stack.append(Global(full))
-
-    def op_reduce(self, _) -> None:
-        arguments, function = self.pop(), self.pop()
-        _expect(isinstance(function, Global), "a call of no function")
-        _expect(isinstance(arguments, tuple), "a call without arguments")
-        if function.name == DICT and arguments == ():
-            self.stack.append({})
-        elif function.name == SIZE and len(arguments) == 1:
-            self.stack.append(tuple(arguments[0]))
-        elif function.name == PARAMETER and isinstance(arguments[0], TensorView):
-            self.stack.append(arguments[0])
-        elif function.name in TENSORS:
-            self.stack.append(_tensor(*arguments))
-        else:
-            raise ValueError(f"{function.name} with unexpected arguments")
-
-    def op_build(self, _) -> None:
-        # A state dict's attribute _metadata (versions of the layers) is not needed.
-        self.pop()
+        The library's own calls `__setstate__` or writes into `__dict__` of whatever
+        it finds: a tensor's shape could change after it was checked.
+        """
+        self.stack.pop()
         _expect(isinstance(self.stack[-1], dict), "attributes of no dictionary")
 
-    def op_binpersid(self, _) -> None:
-        reference = self.pop()
-        _expect(isinstance(reference, tuple) and len(reference) >= 5, "a reference")
-        kind, storage_type, key, _, count, *view = reference
-        _expect(
-            kind == "storage"
-            and isinstance(storage_type, Global)
-            and isinstance(key, str)
-            and _is_count(count)
-            and view in ([], [None]),
-            "a reference to no storage",
-        )
-        _expect(storage_type.name in STORAGES, "a storage of no known type")
-        storage = Storage(key, STORAGES[storage_type.name], count)
-        self.storages.setdefault(key, storage)
-        self.stack.append(storage)
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+def _dictionary() -> dict:
+    return {}
+
+
+def _size(numbers: Any) -> tuple[int, ...]:
+    _expect(isinstance(numbers, tuple | list), "a size without numbers")
+    # A list can be named many times, each time for one byte: no long copies.
+    _expect(len(numbers) <= MAX_DIMENSIONS, "a size of too many dimensions")
+    return tuple(numbers)
+
+
+def _parameter(tensor: Any, requires_grad: Any, hooks: Any) -> TensorView:
+    _expect(isinstance(tensor, TensorView), "a parameter that is no tensor")
+    return tensor
 
 
 def _tensor(
@@ -249,7 +200,7 @@ def _tensor(
             isinstance(numbers, tuple) and all(_is_count(n) for n in numbers),
             "a tensor's shape or strides",
         )
-    _expect(len(shape) == len(strides) <= 8, "a tensor's strides")
+    _expect(len(shape) == len(strides) <= MAX_DIMENSIONS, "a tensor's strides")
     # requires_grad, hooks, and marks such as "to be negated" that we don't apply.
     _expect(len(rest) <= 3 and not (len(rest) == 3 and rest[2]), "a marked tensor")
     if 0 not in shape:
@@ -259,6 +210,22 @@ def _tensor(
         _expect(last < storage.count, "a tensor that reaches beyond its storage")
     _expect(math.prod(shape) <= storage.count, "a tensor larger than its storage")
     return TensorView(storage, offset, shape, strides)
+
+
+# Little-endian on disk; these files are written on x86 and ARM alone.
+STORAGES = {
+    **{"Float": "<f4", "Half": "<f2", "BFloat16": bfloat16, "Double": "<f8"},
+    **{"Long": "<i8", "Int": "<i4", "Short": "<i2", "Char": "i1"},
+    **{"Byte": "u1", "Bool": "?"},
+}
+STAND_INS: dict[str, Callable | np.dtype] = {
+    "collections.OrderedDict": _dictionary,
+    "torch.Size": _size,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    **{f"torch.{name}Storage": np.dtype(kind) for name, kind in STORAGES.items()},
+}
 
 
 def _is_count(value: Any) -> bool:

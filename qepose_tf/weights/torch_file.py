@@ -12,7 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from qepose_tf.weights.state_pickle import DAMAGED, Storage, TensorView, read_pickle
+from qepose_tf.weights.state_pickle import (
+    DAMAGED,
+    LARGEST_PICKLE,
+    Storage,
+    TensorView,
+    read_pickle,
+)
 
 ZIP = b"PK\x03\x04"
 PICKLE = b"\x80"
@@ -68,7 +74,7 @@ def _read_zip(data: bytes) -> TorchFile:
         if order != b"little":
             raise ValueError("it was written on a big-endian machine")
     pickled = _stored(archive, pickles[0], len(data))
-    content, storages = read_pickle(io.BytesIO(pickled))
+    content, storages = read_pickle(io.BytesIO(pickled[:LARGEST_PICKLE]))
     entries = {key: f"{folder}data/{key}" for key in storages}
     # Before anything is read: entries that overlap could add up to any size.
     if sum(archive.getinfo(name).file_size for name in entries.values()) > len(data):
@@ -87,7 +93,7 @@ def _stored(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
 
 def _read_legacy(data: bytes) -> TorchFile:
     """Five pickles: magic, version, system, content, keys. Then the storages."""
-    file = io.BytesIO(data)
+    file = io.BytesIO(data[:LARGEST_PICKLE])
     magic, _ = read_pickle(file)
     if magic != LEGACY_MAGIC:
         raise ValueError("it is a pickle, but not one that torch.save wrote")

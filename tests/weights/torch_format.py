@@ -38,6 +38,11 @@ def glob(module: str, name: str) -> bytes:
     return pickle.GLOBAL + f"{module}\n{name}\n".encode()
 
 
+def operations(pickled: bytes) -> bytes:
+    """A pickle of protocol 2 without its header and its end."""
+    return pickled[2:-1]
+
+
 class Pickled:
     """The pickle of an object; arrays become tensors, their numbers `storages`."""
 
@@ -63,8 +68,7 @@ class Pickled:
             return pickle.EMPTY_LIST + self._marked(value, pickle.APPENDS)
         if isinstance(value, tuple):
             return self._marked(value, pickle.TUPLE)
-        # Without the header and the end.
-        return pickle.dumps(value, protocol=2)[2:-1]
+        return operations(pickle.dumps(value, protocol=2))
 
     def _marked(self, values, end: bytes) -> bytes:
         return pickle.MARK + b"".join(map(self._encode, values)) + end

@@ -58,7 +58,7 @@ def finished_pixels(
     """Crops as the network takes them.
 
     Args:
-        pixels: `[B, S, S, 3]` uint8 of `warp.warp_image`.
+        pixels: `[B, 3, S, S]` uint8 of `warp.warp_image`.
         factors: `[B, 3]` from `colour_factors`; None leaves the colours.
         cover: `[B, S, S]` of `warp.covered`.
         fill: `[3]`, RGB of what lies outside of the images, whatever their colours.
@@ -66,7 +66,7 @@ def finished_pixels(
     Returns:
         `[B, S, S, 3]` float32 in 0..255.
     """
-    channels = tf.unstack(tf.cast(pixels, tf.float32), axis=-1)
+    channels = tf.unstack(tf.cast(pixels, tf.float32), axis=1)
     if factors is not None:
         channels = recolour(channels, factors)
     return tf.stack(

@@ -181,7 +181,7 @@ def _moved_specs(
     """Types and shapes of what `_moved_example` returns, by name."""
     cells = input_size // STRIDE
     return {
-        "pixels": (tf.uint8, [input_size, input_size, 3]),
+        "pixels": (tf.uint8, [3, input_size, input_size]),
         "backwards": (tf.float32, [2, 3]),
         "image_hw": (tf.float32, [2]),
         "keypoints": (tf.float32, [max_people, num_keypoints, 3]),

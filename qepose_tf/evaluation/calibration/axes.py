@@ -1,13 +1,14 @@
-"""What the pictures of calibrations share: style, scatter, curve, counts, saving.
+"""What the pictures of calibrations share: style, marks, legend, table, saving.
 
 Figures are objects of their own: pyplot, its global state and the user's matplotlibrc
 have no part in them, so the same numbers give the same picture everywhere.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.table import Table
 
 from qepose_tf.evaluation.calibration.measures import Calibration
 from qepose_tf.files.whole_files import write_file
@@ -33,8 +35,16 @@ STYLE = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#e6e6e6",
+    # Around the axes, in inches and as a share of their size.
+    "figure.constrained_layout.w_pad": 0.14,
+    "figure.constrained_layout.h_pad": 0.1,
+    "figure.constrained_layout.wspace": 0.0,
+    "figure.constrained_layout.hspace": 0.0,
     "legend.frameon": False,
+    "legend.columnspacing": 1.1,
+    "legend.handletextpad": 0.4,
 }
+Row = tuple[Sequence[str], bool]  # texts, and whether they are a heading
 TICKS = (0, 0.2, 0.4, 0.6, 0.8, 1)
 FEW = 10  # a bin of fewer detections is drawn hollow: its mean is mostly chance
 
@@ -124,30 +134,51 @@ def shown(value: float | None, signed: bool = False) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def legend(figure: Figure, left: float, bottom: float, ncols: int) -> None:
-    """Explains each kind of mark once, whichever axes have it, in full colour."""
+def legend(target: Figure | Axes, figure: Figure, **options: Any) -> None:
+    """Explains each kind of mark of a figure once, in full colour.
+
+    Args:
+        target: where the legend is drawn.
+        figure: whose marks are explained.
+        options: place and columns, as `Figure.legend` takes them.
+    """
     entries: dict[str, Artist] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    drawn = figure.legend(
-        entries.values(),
-        entries.keys(),
-        loc="lower left",
-        bbox_to_anchor=(left, bottom),
-        ncols=ncols,
-        columnspacing=1.1,
-        handletextpad=0.4,
-    )
+    drawn = target.legend(entries.values(), entries.keys(), **options)
     for handle in drawn.legend_handles:
         handle.set_alpha(1.0)
         if isinstance(handle, PathCollection):
             handle.set_sizes([36])
 
 
+def table(axes: Axes, rows: Sequence[Row], widths: Sequence[float]) -> None:
+    """Fills axes with rows of text: names to the left, figures to the right.
+
+    Args:
+        axes: only the table is shown of them.
+        rows: the cells' texts, and whether the row is a heading.
+        widths: of the columns; they sum to 1.
+    """
+    axes.set_axis_off()
+    drawn = Table(axes, bbox=(0, 0, 1, 1))
+    drawn.edges = "open"
+    drawn.auto_set_font_size(False)
+    for row, (texts, heading) in enumerate(rows):
+        for column, (text, width) in enumerate(zip(texts, widths, strict=True)):
+            # Multi-line headings are twice as high.
+            height = 2 if any("\n" in other for other in texts) else 1
+            side = "right" if column else "left"
+            cell = drawn.add_cell(row, column, width, height, text=text, loc=side)
+            cell.PAD = 0
+            cell.set_text_props(color=QUIET if heading else "black")
+    axes.add_table(drawn)
+
+
 def new_figure(width_px: float, height_px: float) -> Figure:
-    """An empty figure that draws into memory, no window."""
-    figure = Figure(figsize=(width_px / DPI, height_px / DPI), dpi=DPI)
+    """An empty figure that draws into memory and arranges its axes itself."""
+    figure = Figure((width_px / DPI, height_px / DPI), DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

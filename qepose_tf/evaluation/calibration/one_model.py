@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from qepose_tf.evaluation.calibration.axes import (
-    QUIET,
+    Row,
     counts,
     house_style,
     legend,
@@ -14,6 +12,7 @@ from qepose_tf.evaluation.calibration.axes import (
     save,
     scatter,
     shown,
+    table,
 )
 from qepose_tf.evaluation.calibration.measures import Calibration
 
@@ -28,31 +27,28 @@ def draw_calibration(calibration: Calibration, path: str | Path) -> None:
     """
     with house_style():
         figure = new_figure(WIDTH, HEIGHT)
-        grid = figure.add_gridspec(
-            2,
-            1,
+        figure.suptitle("Is the score the quality?", x=0.013, ha="left", fontsize=17)
+        places = figure.subplot_mosaic(
+            [["points", "figures"], ["counts", "legend"]],
+            width_ratios=(2, 1),
             height_ratios=(5, 1),
-            left=0.07,
-            right=0.655,
-            bottom=0.08,
-            top=0.93,
-            hspace=0.06,
         )
-        points = figure.add_subplot(grid[0])
-        below = figure.add_subplot(grid[1], sharex=points)
+        points, below = places["points"], places["counts"]
+        below.sharex(points)
         scatter(points, calibration, size=16)
         reliability(points, calibration)
         points.set_ylabel("OKS of the pose with its best person")
         points.tick_params(labelbottom=False, length=0)
         counts(below, calibration, font_size=10)
         below.set_xlabel("score, and detections per score bin (logarithmic)")
-        figure.text(0.07, 0.955, "Is the score the quality?", fontsize=17)
-        _text_column(figure, calibration)
-        legend(figure, 0.672, 0.065, ncols=1)
+        table(places["figures"], _rows(calibration), widths=(0.75, 0.25))
+        places["legend"].set_axis_off()
+        legend(places["legend"], figure, loc="upper left", borderaxespad=0)
         save(figure, path)
 
 
-def _text_column(figure: Figure, calibration: Calibration) -> None:
+def _rows(calibration: Calibration) -> list[Row]:
+    """The figures in four groups, each under its heading."""
     c = calibration
     groups = (
         (
@@ -81,11 +77,8 @@ def _text_column(figure: Figure, calibration: Calibration) -> None:
             ("  drawn as points", f"{len(c.sample):,}"),
         ),
     )
-    top, line = 0.915, 0.0305
-    for title, *rows in groups:
-        figure.text(0.685, top, title, color=QUIET, fontsize=12)
-        for name, value in rows:
-            top -= line
-            figure.text(0.685, top, name)
-            figure.text(0.965, top, value, ha="right")
-        top -= 1.6 * line
+    rows: list[Row] = []
+    for title, *figures in groups:
+        rows += [((title, ""), True), *((entry, False) for entry in figures)]
+        rows += [(("", ""), False)]
+    return rows

@@ -5,11 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.gridspec import SubplotSpec
 
 from qepose_tf.evaluation.calibration.axes import (
-    QUIET,
+    Row,
     counts,
     house_style,
     legend,
@@ -18,13 +16,14 @@ from qepose_tf.evaluation.calibration.axes import (
     save,
     scatter,
     shown,
+    table,
 )
 from qepose_tf.evaluation.calibration.measures import Calibration
 
 WIDTH = 1200
 COLUMNS = 4  # panels in a row
-LEFT, RIGHT, TOP, LEGEND = 62, 22, 78, 46  # px
-LINE = 27  # px, of the table
+PANEL = 4.5  # height of a panel, where that of its counts is 1
+LINE = 34  # px, of the table
 # heading, attribute, with a sign
 TABLE = (
     ("AP", "ap", False),
@@ -59,40 +58,42 @@ def draw_comparison(
         raise ValueError("expected at least one calibration to draw, got none")
     columns = min(COLUMNS, max(2, len(calibrations)))
     rows = math.ceil(len(calibrations) / columns)
-    panel = (WIDTH - LEFT - RIGHT) / columns + 60  # px, with counts and labels
-    table = LINE * (len(calibrations) + 2.6)
-    height = round(TOP + rows * panel + LEGEND + table)
+    panel = WIDTH / columns + 60  # px, with counts and labels
+    lines = LINE * (len(calibrations) + 2)
+    counted = panel / (PANEL + 1)
     with house_style():
-        figure = new_figure(WIDTH, height)
-        figure.text(LEFT / WIDTH, 1 - 34 / height, title, fontsize=17)
-        grid = figure.add_gridspec(
-            rows,
-            columns,
-            left=LEFT / WIDTH,
-            right=1 - RIGHT / WIDTH,
-            bottom=(table + LEGEND + 48) / height,
-            top=1 - TOP / height,
-            wspace=0.1,
-            hspace=0.3,
+        figure = new_figure(WIDTH, round(rows * panel + lines + 90))
+        figure.suptitle(title, x=0.013, ha="left", fontsize=17)
+        axes = figure.subplot_mosaic(
+            [*_mosaic(len(calibrations), rows, columns), ["table"] * columns],
+            height_ratios=[PANEL, 1] * rows + [lines / counted],
         )
         for index, (name, calibration) in enumerate(calibrations.items()):
-            points = _panel(figure, grid[index], calibration, columns)
+            points, below = axes[f"points {index}"], axes[f"counts {index}"]
+            _panel(points, below, calibration, columns)
             points.set_title(_cut(name, 88 // columns), loc="left")
             points.tick_params(labelleft=index % columns == 0)
             if index % columns == 0:
                 points.set_ylabel("OKS")
-        legend(figure, (LEFT - 8) / WIDTH, (table + 4) / height, ncols=5)
-        _table(figure, calibrations, table, height)
+        widths = [0.28, *len(TABLE) * [0.72 / len(TABLE)]]
+        table(axes["table"], _rows(calibrations), widths)
+        legend(figure, figure, loc="outside lower left", ncols=5)
         save(figure, path)
 
 
-def _panel(
-    figure: Figure, place: SubplotSpec, calibration: Calibration, columns: int
-) -> Axes:
+def _mosaic(models: int, rows: int, columns: int) -> list[list[str]]:
+    """Names of the axes in a grid: each panel above its counts, dots where none is."""
+    numbers = [*range(models), *[None] * (rows * columns - models)]
+    return [
+        ["." if i is None else f"{kind} {i}" for i in numbers[start : start + columns]]
+        for start in range(0, rows * columns, columns)
+        for kind in ("points", "counts")
+    ]
+
+
+def _panel(points: Axes, below: Axes, calibration: Calibration, columns: int) -> None:
     narrow = columns == COLUMNS
-    inner = place.subgridspec(2, 1, height_ratios=(4.5, 1), hspace=0.06)
-    points = figure.add_subplot(inner[0])
-    below = figure.add_subplot(inner[1], sharex=points)
+    below.sharex(points)
     scatter(points, calibration, size=7)
     reliability(points, calibration)
     points.tick_params(labelbottom=False, length=0)
@@ -100,7 +101,6 @@ def _panel(
         points.set_xticks((0, 0.5, 1))
     counts(below, calibration, font_size=7 if narrow else 8)
     below.set_xlabel("score, detections per bin")
-    return points
 
 
 def _cut(name: str, longest: int) -> str:
@@ -109,22 +109,12 @@ def _cut(name: str, longest: int) -> str:
     return name[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def _table(
-    figure: Figure,
-    calibrations: Mapping[str, Calibration],
-    table: float,
-    height: float,
-) -> None:
-    first, last = LEFT / WIDTH + 0.29, 1 - RIGHT / WIDTH
-    places = [first + (last - first) * i / (len(TABLE) - 1) for i in range(len(TABLE))]
-    top = table - 1.8 * LINE
-    for (heading, _, _), place in zip(TABLE, places, strict=True):
-        figure.text(
-            place, (top + 6) / height, heading, ha="right", color=QUIET, fontsize=11
-        )
-    for row, (name, calibration) in enumerate(calibrations.items(), start=1):
-        y = (top - row * LINE + 6) / height
-        figure.text(LEFT / WIDTH, y, _cut(name, 26))
-        for (_, attribute, signed), place in zip(TABLE, places, strict=True):
-            value = shown(getattr(calibration, attribute), signed)
-            figure.text(place, y, value, ha="right")
+def _rows(calibrations: Mapping[str, Calibration]) -> list[Row]:
+    rows: list[Row] = [(("", *(heading for heading, _, _ in TABLE)), True)]
+    for name, calibration in calibrations.items():
+        values = [
+            shown(getattr(calibration, attribute), signed)
+            for _, attribute, signed in TABLE
+        ]
+        rows.append(((_cut(name, 26), *values), False))
+    return rows

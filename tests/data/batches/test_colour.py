@@ -86,9 +86,11 @@ def test_colours_are_keras_cvs():
             jit_compile=compiled,
             autograph=False,
         )
-        found = run(images, factors, cover)
+        found = run(images.transpose(0, 3, 1, 2), factors, cover)
         np.testing.assert_allclose(found, blended, atol=0.01)
-    plain = finished_pixels(tf.constant(images), None, cover, fill)
+    plain = finished_pixels(
+        tf.constant(images.transpose(0, 3, 1, 2)), None, cover, fill
+    )
     np.testing.assert_allclose(
         plain, (images - fill) * cover[..., None] + fill, atol=1e-4
     )

@@ -29,8 +29,8 @@ def crop_of(hw, side, settings=OFF, seed=(0, 0)):
 def warp_image(image, crop, side):
     """The crop `[S, S, 3]` of an image `[H, W, 3]`, and its cover `[S, S, 1]`."""
     pixels = warp.warp_image(image, crop, side)
-    assert pixels.dtype == np.uint8 and pixels.shape == (side, side, 3)
-    pixels = tf.constant(pixels.astype(np.float32))
+    assert pixels.dtype == np.uint8 and pixels.shape == (3, side, side)
+    pixels = tf.constant(pixels.transpose(1, 2, 0).astype(np.float32))
     backwards, hw = np.float32(crop.backwards[:2]), np.float32(image.shape[:2])
     return pixels, covered(backwards[None], hw[None], side)[0, ..., None]
 
