@@ -18,10 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from qepose_tf.images.finding import find_images
-
 from qepose_tf.exporting.accuracy import megabytes
 from qepose_tf.exporting.exporter import every_file
+from qepose_tf.images.finding import find_images
 
 PHOTOS = 4
 COLUMNS = ("seconds", "GiB", "MB", "median px", "max px", "same cells", "people")

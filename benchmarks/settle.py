@@ -6,12 +6,11 @@ python benchmarks/settle.py CONFIG IMAGES FILE.keras [--backbone NAME] [--size N
 import argparse
 from pathlib import Path
 
-from qepose_tf.config.reading import load_config
-from qepose_tf.images.finding import find_images
-
 from qepose_tf.benchmark.settled import settled_model
 from qepose_tf.building import model_settings
+from qepose_tf.config.reading import load_config
 from qepose_tf.images.decoding import read_image
+from qepose_tf.images.finding import find_images
 from qepose_tf.skeleton import Skeleton
 
 PHOTOS = 4

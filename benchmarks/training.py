@@ -61,8 +61,8 @@ def start(variant: str, case: Case) -> Loaded:
     The answer has to be asked for before any step is timed.
     """
     import keras
-    from qepose_tf.config.reading import load_config
 
+    from qepose_tf.config.reading import load_config
     from qepose_tf.skeleton import Skeleton
 
     config = load_config(CONFIGS / case.config)

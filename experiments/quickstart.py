@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from qepose_tf.config.reading import load_config
 
 from qepose_tf.building import read_datasets
 from qepose_tf.cli.terminal import guarded, json_text, show_log
+from qepose_tf.config.reading import load_config
 from qepose_tf.data.coco.dataset import CocoDataset
 from qepose_tf.evaluation.evaluate import Evaluation, evaluate
 from qepose_tf.exporting.exporter import Exporter

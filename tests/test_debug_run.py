@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from qepose_tf.config.reading import load_config
 
 from qepose_tf.building import read_datasets
 from qepose_tf.cli import main
+from qepose_tf.config.reading import load_config
 from qepose_tf.data.coco.dataset import read_coco
 from qepose_tf.exporting import FORMATS, Exporter
 from qepose_tf.exporting.accuracy import MAX_AP_LOSS, Judge

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from qepose_tf.config.reading import load_config
 
+from qepose_tf.config.reading import load_config
 from qepose_tf.config.schema import Config
 from qepose_tf.layers.cir_target import CIRTargetLayer
 from qepose_tf.losses import score_loss_sum

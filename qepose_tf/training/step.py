@@ -27,9 +27,17 @@ class TrainStep:
     Adds the logs `gradient_norm` (of all gradients, before clipping) and, where steps
     may be left out, `skipped_steps`.
 
+    Where the optimiser keeps moving averages of the weights, the moving statistics of
+    batch normalisation are averaged alike: averaged weights want the statistics that
+    belong to them, and not those of the latest weights.
+
     Args:
         model: compiled with an optimiser of `make_optimizer`.
         parts: into which a replica's batch is cut.
+
+    Attributes:
+        statistics: of batch normalisation, each with its average; empty where the
+            optimiser keeps no averages.
     """
 
     def __init__(self, model: PoseEstimator, parts: int = 1):
@@ -39,6 +47,14 @@ class TrainStep:
         model.gradient_norm_tracker = keras.metrics.Mean(name=NORM)
         if self.skips:
             model.skipped_tracker = keras.metrics.Sum(name=SKIPPED)
+        optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        self.statistics: list[tuple[keras.Variable, keras.Variable]] = []
+        if optimizer.use_ema:
+            self.statistics = [
+                (weight, keras.Variable(weight, trainable=False, aggregation="mean"))
+                for weight in model.non_trainable_weights
+                if weight.name.startswith("moving_")
+            ]
 
     def __call__(self, data: Batch) -> dict[str, Any]:
         """Trains on a replica's part of a batch and returns the logs."""
@@ -55,17 +71,29 @@ class TrainStep:
         model.optimizer.apply(gradients, weights)
         model._loss_tracker.update_state(loss * context.num_replicas_in_sync)
         if not self.skips:
+            self._average()
             model.gradient_norm_tracker.update_state(norm)
             return with_an_axis(model.get_metrics_result())
         finite = tf.math.is_finite(norm)
         for variable, value in zip(moved, before, strict=True):
             variable.assign(tf.where(finite, variable.value, value))
+        self._average()
         model.gradient_norm_tracker.update_state(
             tf.where(finite, norm, 0.0), sample_weight=tf.cast(finite, tf.float32)
         )
         share = 1.0 / context.num_replicas_in_sync
         model.skipped_tracker.update_state(tf.where(finite, 0.0, share))
         return with_an_axis(model.get_metrics_result())
+
+    def _average(self) -> None:
+        """Moves the averages of the statistics; the first step sets them."""
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", None)
+        optimizer = optimizer or self.model.optimizer
+        if not self.statistics:
+            return
+        keep = optimizer.ema_momentum * tf.cast(optimizer.iterations > 1, tf.float32)
+        for weight, average in self.statistics:
+            average.assign(average * keep + weight.value * (1.0 - keep))
 
     def _gradients(self, data: Batch, weights: list) -> tuple[list, tf.Tensor]:
         """The gradients and the loss of a replica's share."""

@@ -3,9 +3,9 @@ import io
 import keras
 import pytest
 from PIL import Image
-from qepose_tf.images.drawn_image import made_image
 
 from qepose_tf.benchmark.settled import settled_model
+from qepose_tf.images.drawn_image import made_image
 from qepose_tf.models import PoseEstimator
 from qepose_tf.skeleton import COCO
 

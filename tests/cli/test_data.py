@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from qepose_tf.config.reading import load_config
 
 from qepose_tf.building import read_datasets
 from qepose_tf.cli import main
+from qepose_tf.config.reading import load_config
 from qepose_tf.data.synthetic.dataset import write_scenes
 from qepose_tf.models import PoseEstimator
 from qepose_tf.skeleton import COCO

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from qepose_tf.images.drawn_image import made_image
 
 from qepose_tf.exporting import Exporter
+from qepose_tf.images.drawn_image import made_image
 from tests.exporting.conftest import model
 
 __all__ = ["model"]

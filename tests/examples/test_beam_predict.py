@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from qepose_tf.images.drawn_image import made_image
 
+from qepose_tf.images.drawn_image import made_image
 from tests.examples.conftest import EXAMPLES
 
 pytestmark = pytest.mark.slow

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from qepose_tf.images.drawn_image import made_image
 
 from qepose_tf.exporting import Exporter
 from qepose_tf.images.decoding import read_image, resize_image
+from qepose_tf.images.drawn_image import made_image
 from qepose_tf.images.letterbox import fit_inside, original_points
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "browser"

@@ -1,8 +1,8 @@
 import keras
 import pytest
-from qepose_tf.images.drawn_image import made_image
 
 from qepose_tf.exporting import Exporter
+from qepose_tf.images.drawn_image import made_image
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import COCO
 

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from qepose_tf.config.reading import dump_config, load_config
 
 from qepose_tf.building import read_datasets
 from qepose_tf.cli import main
+from qepose_tf.config.reading import dump_config, load_config
 from qepose_tf.config.schema import Config
 from qepose_tf.models import load_model
 from qepose_tf.skeleton import COCO

@@ -11,6 +11,7 @@ from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import COCO
 from qepose_tf.training.building import compile_model
 from qepose_tf.training.callbacks.guards import NonFinite
+from qepose_tf.training.callbacks.weights_copy import WeightsCopy
 from qepose_tf.training.run_folder.state import RunState
 from tests.training.devices.mirrored_losses import SIDE, STEPS, batches
 from tests.training.tiny_model import fit_counted
@@ -125,21 +126,26 @@ def test_adamw_shrinks_kernels_alone():
         np.testing.assert_allclose(b - a, expected, rtol=0, atol=2e-6)
 
 
-def test_averages_follow_the_weights():
+def test_averages_follow_the_weights_and_their_statistics():
     model = compiled(ema_momentum=0.75)
-    seen = []
-    note = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: seen.append(
-            np.array(model.trainable_weights[0])
-        )
-    )
-    model.fit(batches().take(3), shuffle=False, verbose=0, callbacks=[note])
-    average = seen[0]
-    for weight in seen[1:]:
-        average = 0.75 * average + 0.25 * weight
-    found = np.asarray(model.optimizer._model_variables_moving_average[0])
-    np.testing.assert_allclose(found, average, rtol=1e-5, atol=1e-7)
-    np.testing.assert_array_equal(model.trainable_weights[0], seen[-1])
+    kernel = model.trainable_weights[0]
+    mean = next(w for w in model.non_trainable_weights if w.name == "moving_mean")
+    seen = {kernel.path: [], mean.path: []}
+
+    def note(batch, logs):
+        for weight in (kernel, mean):
+            seen[weight.path].append(np.array(weight))
+
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=note)
+    model.fit(batches().take(3), shuffle=False, verbose=0, callbacks=[callback])
+    copy = {w.path: np.array(w) for w in WeightsCopy(model).updated().weights}
+    for weight in (kernel, mean):
+        average, *later = seen[weight.path]
+        for value in later:
+            average = 0.75 * average + 0.25 * value
+        np.testing.assert_allclose(copy[weight.path], average, rtol=1e-5, atol=1e-7)
+        np.testing.assert_array_equal(weight, seen[weight.path][-1])
+        assert np.abs(average - seen[weight.path][-1]).max() > 1e-6
 
 
 def broken_batches(step):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qepose_tf.config.reading import dump_config
 
+from qepose_tf.config.reading import dump_config
 from qepose_tf.models import load_model
 from qepose_tf.models.hrnet import VARIANTS
 from qepose_tf.training.run_folder.state import newest_checkpoint

@@ -41,4 +41,8 @@ class WeightsCopy:
         # Keras names no public way to the averages.
         variables = optimizer._trainable_variables
         averages = optimizer._model_variables_moving_average
-        return {v.path: a for v, a in zip(variables, averages, strict=True)}
+        pairs = [
+            *zip(variables, averages, strict=True),
+            *getattr(self._model.train_step, "statistics", ()),
+        ]
+        return {variable.path: average for variable, average in pairs}

@@ -106,6 +106,7 @@ def _variables(model: keras.Model) -> dict[str, Any]:
         "weights": model.weights,
         "optimizer": model.optimizer.variables,
         "metrics": model.metrics_variables,
+        "averages": [pair[1] for pair in getattr(model.train_step, "statistics", ())],
     }
     return {
         f"{part}/{index:04d}": variable

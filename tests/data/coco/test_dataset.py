@@ -3,10 +3,10 @@ import logging
 
 import numpy as np
 import pytest
-from qepose_tf.data.coco.results import coco_results
 
 from qepose_tf.data.coco.dataset import read_coco
 from qepose_tf.data.coco.ignore_regions import rasterise
+from qepose_tf.data.coco.results import coco_results
 from qepose_tf.skeleton import COCO, CROWDPOSE
 from tests.data.coco_files import (
     CATEGORY,

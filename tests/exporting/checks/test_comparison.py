@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from qepose_tf.images.drawn_image import made_image
 
 from qepose_tf.exporting.checks.comparison import Comparison, compare
 from qepose_tf.exporting.served_graph import float32_model, resized_sides
 from qepose_tf.files.whole_files import written_whole
 from qepose_tf.images.decoding import resize_image
+from qepose_tf.images.drawn_image import made_image
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.ops.geometry import fit_short_side
 from qepose_tf.skeleton import COCO

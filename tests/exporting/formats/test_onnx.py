@@ -5,12 +5,12 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from qepose_tf.images.drawn_image import made_image
 
 from qepose_tf.exporting.checks.comparison import compare
 from qepose_tf.exporting.formats.fixed_graph import write_fixed_graph
 from qepose_tf.exporting.formats.onnx import OPSET, write_onnx
 from qepose_tf.exporting.served_graph import OUTPUTS, detect
+from qepose_tf.images.drawn_image import made_image
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 pytest.importorskip("tf2onnx", reason="the extra onnx is not installed")

@@ -8,12 +8,12 @@ import xml.etree.ElementTree as ET
 import keras
 import numpy as np
 import pytest
-from qepose_tf.images.drawn_image import made_image
 
 from qepose_tf.exporting.checks.comparison import compare
 from qepose_tf.exporting.formats.fixed_graph import write_fixed_graph
 from qepose_tf.exporting.formats.openvino import write_openvino
 from qepose_tf.exporting.served_graph import OUTPUTS, detect
+from qepose_tf.images.drawn_image import made_image
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import COCO
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from qepose_tf.images.drawn_image import made_image
 
 from qepose_tf.exporting import Exporter, export_model
 from qepose_tf.exporting.checks.clean_process import run_exported
 from qepose_tf.exporting.checks.comparison import compare
 from qepose_tf.exporting.checks.reference import keras_any_size
 from qepose_tf.exporting.pose_json import describe
+from qepose_tf.images.drawn_image import made_image
 
 
 @pytest.fixture(scope="module")

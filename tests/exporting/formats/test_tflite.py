@@ -3,10 +3,10 @@ import zipfile
 
 import numpy as np
 import pytest
-from qepose_tf.images.drawn_image import made_image
 
 from qepose_tf.exporting import Exporter
 from qepose_tf.exporting.pose_json import describe
+from qepose_tf.images.drawn_image import made_image
 from qepose_tf.skeleton import COCO
 
 litert = pytest.importorskip("ai_edge_litert.interpreter")

@@ -3,8 +3,8 @@ import subprocess
 import sys
 
 import pytest
-from qepose_tf.config.reading import dump_config
 
+from qepose_tf.config.reading import dump_config
 from qepose_tf.config.schema import Config
 from qepose_tf.training.run_folder.folder import open_run_folder
 
@@ -90,7 +90,7 @@ def test_several_workers_take_no_other_name(tmp_path):
 
 HOLD = """
 import sys
-from qepose_tf.training.run_folder import open_run_folder
+from qepose_tf.training.run_folder.folder import open_run_folder
 from tests.training.test_run_folder import config_of
 from pathlib import Path
 folder = open_run_folder(config_of(Path(sys.argv[1])))
