@@ -18,8 +18,9 @@ from qepose_tf.evaluation.evaluate import Evaluation, evaluate
 from qepose_tf.exporting.exporter import Exporter
 from qepose_tf.files.whole_files import write_file
 from qepose_tf.images.decoding import read_image, resize_image
-from qepose_tf.inference.drawing import draw_poses
-from qepose_tf.inference.predictor import ImagePoses, Predictor
+from qepose_tf.images.drawing import draw_poses
+from qepose_tf.inference.people import ImagePoses
+from qepose_tf.inference.predictor import Predictor
 from qepose_tf.models import PoseEstimator, load_model
 from qepose_tf.skeleton import Skeleton
 from qepose_tf.training.run import train

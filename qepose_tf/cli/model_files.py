@@ -49,7 +49,12 @@ def export(
     batch: Annotated[int, typer.Option(help="Images at once.")] = 1,
     calibrate: Annotated[
         str | None,
-        typer.Option(metavar="IMAGES", help="Folder or pattern, for int8."),
+        typer.Option(
+            "--calibrate",
+            "--calibration",
+            metavar="IMAGES",
+            help="Folder or pattern, for int8.",
+        ),
     ] = None,
     verify: Annotated[
         tuple[Path, Path] | None,

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,10 +14,17 @@ from qepose_tf.config.yaml_values import parse_yaml
 from qepose_tf.files.whole_files import write_file
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Reads a YAML file and applies overrides such as `train.epochs=3`.
+def load_config(
+    path: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()
+) -> Config:
+    """Reads a YAML file and applies overrides.
 
-    `name` defaults to the file's stem. Values of overrides are YAML: `[3, 4]`, `null`.
+    `name` defaults to the file's stem.
+
+    Args:
+        path: Of the YAML file.
+        overrides: Texts such as `train.epochs=3`, whose values are YAML (`[3, 4]`,
+            `null`), or values by dotted key, `{"train.epochs": 3}`.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -26,7 +33,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """
     values = _read_yaml(Path(path))
     values.setdefault("name", re.sub(r"[^A-Za-z0-9_.-]", "_", Path(path).stem))
-    overridden = {_override(values, override) for override in overrides}
+    if isinstance(overrides, Mapping):
+        overridden = {_set(values, key, value) for key, value in overrides.items()}
+    else:
+        overridden = {_override(values, override) for override in overrides}
     try:
         return Config.model_validate(values)
     except pydantic.ValidationError as error:
@@ -63,6 +73,10 @@ def _override(values: dict[str, Any], override: str) -> str:
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")):
         raise ValueError(f"command line: expected key=value, got {override!r}")
+    return _set(values, key, parse_yaml(text, f"command line: {key}"))
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> str:
     *parents, last = key.split(".")
     section = values
     for depth, name in enumerate(parents, start=1):
@@ -73,7 +87,7 @@ def _override(values: dict[str, Any], override: str) -> str:
             parent = ".".join(parents[:depth])
             raise ValueError(f"command line: {key}: {parent} has no keys below it")
         section = inner
-    section[last] = parse_yaml(text, f"command line: {key}")
+    section[last] = value
     return key
 
 

@@ -10,23 +10,26 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from qepose_tf.data.batches.evaluation import eval_dataset
-from qepose_tf.data.coco.dataset import CocoDataset
+from qepose_tf.data.batches.example import read_record_picture
+from qepose_tf.data.coco.dataset import CocoDataset, ImageRecord
 from qepose_tf.data.coco.results import coco_results
 from qepose_tf.evaluation.coco_evaluator import MAX_AREA, coco_evaluator
 from qepose_tf.evaluation.crowd_index import crowd_precision
 from qepose_tf.evaluation.score_quality import score_oks_rank_correlation
 from qepose_tf.files.locations import Location
 from qepose_tf.files.whole_files import write_file
-from qepose_tf.images.letterbox import original_points
-from qepose_tf.inference.detector import Detections, Detector
+from qepose_tf.images.letterbox import capped_short_side
+from qepose_tf.inference.detector import Detector
+from qepose_tf.inference.loop import PoseLoop
+from qepose_tf.ops.geometry import fit_short_side
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +51,21 @@ class Evaluation:
     metrics: dict[str, float]
     results: list[dict[str, Any]]
     score_oks_rank_correlation: float
+
+    @property
+    def AP(self) -> float:  # noqa: N802
+        """COCO's average precision over OKS 0.5 to 0.95, the first of the figures."""
+        return self.metrics["AP"]
+
+    def to_dict(self) -> dict[str, float]:
+        """The figures by name, as JSON takes them."""
+        correlation = {"score_oks_rank_correlation": self.score_oks_rank_correlation}
+        return self.metrics | correlation
+
+    def __str__(self) -> str:
+        figures = self.to_dict()
+        width = max(map(len, figures))
+        return "\n".join(f"{name:<{width}}  {v:.3f}" for name, v in figures.items())
 
 
 def evaluate(
@@ -106,66 +124,51 @@ def predict_coco(
         batch_size: images of one padded shape that run together; fewer at a scale
             above 1.
         min_score: only detections that score higher are kept.
-        progress: called with (images done, images in all) after each batch.
+        progress: called with (images done, images in all) after each image.
         **protocol: of `Detector`: flip, scales, nms_distance, max_detections and
             score_threshold.
 
     Returns:
         COCO keypoint results, the poses in pixels of the original images.
     """
-    detector = Detector(model, **protocol)
+    loop = PoseLoop(Detector(model, **protocol), model.input_size, batch_size)
+    records = _by_shape(coco, model.input_size)
+    pictures = ((record, partial(_pixels, record)) for record in records)
     results: list[dict[str, Any]] = []
-    for image_ids, found in _detections(detector, coco, batch_size, progress):
-        rows, columns = np.nonzero(found.scores > min_score)
+    unreadable = 0
+    for done, found in enumerate(loop(pictures), start=1):
+        if progress is not None:
+            progress(done, len(records))
+        if found.error is not None:
+            unreadable += 1
+            logger.warning(
+                "%s; it gets no poses (%d left out so far)", found.error, unreadable
+            )
+            continue
+        poses, scores, keypoint_scores = (rows[0] for rows in found.people)
+        kept = np.flatnonzero(scores > min_score)
         results += coco_results(
-            image_ids[rows],
-            found.poses[rows, columns],
-            found.scores[rows, columns],
-            found.keypoint_scores[rows, columns],
+            [found.key.image_id] * len(kept),
+            poses[kept],
+            scores[kept],
+            keypoint_scores[kept],
             coco.category_id,
         )
     return results
 
 
-def _detections(
-    detector: Detector, coco: CocoDataset, batch_size: int, progress: Progress | None
-) -> Iterator[tuple[np.ndarray, Detections]]:
-    """Image ids and who was found there, in original pixels, all scales merged."""
-    model, scales = detector.model, len(detector.scales)
-    sides = detector.short_sides(model.input_size)
-    kept: list[list[tuple[np.ndarray, ...]]] = []  # scale by scale, batches
-    done = 0
-    for side, size in zip(sides, detector.batch_sizes(batch_size), strict=True):
-        kept.append([])
-        for batch in eval_dataset(
-            coco, input_size=side, batch_size=size, fill=model.mean
-        ):
-            poses, *scores = detector.detect(batch["image"])
-            poses = original_points(poses, batch["scale"].numpy()[:, None, None, :])
-            image_ids = batch["image_id"].numpy()
-            if scales == 1:
-                yield image_ids, Detections(poses, *scores)
-            else:
-                kept[-1].append((image_ids, poses, *scores))
-            done += len(poses)
-            if progress is not None:
-                progress(done // scales, len(coco.records))
-    if scales == 1 or not kept[0]:
-        return
-    # Scales have batches of their own, so images are put into one order.
-    image_ids, *columns = zip(*(_in_order(batches) for batches in kept), strict=True)
-    for first in range(0, len(image_ids[0]), batch_size):
-        rows = slice(first, first + batch_size)
-        by_scale = zip(*columns, strict=True)  # of each scale its three columns
-        views = [Detections(*(part[rows] for part in scale)) for scale in by_scale]
-        yield image_ids[0][rows], detector.merge(views)
+def _by_shape(coco: CocoDataset, short_side: int) -> list[ImageRecord]:
+    """Records of one padded shape side by side, so that their batches are full."""
+
+    def shape(record: ImageRecord) -> tuple[int, int]:
+        hw = record.height, record.width
+        return fit_short_side(*hw, capped_short_side(*hw, short_side))[1]
+
+    return sorted(coco.records, key=shape)
 
 
-def _in_order(batches: list[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
-    """Batches joined, by rising image id, which is their first column."""
-    columns = [np.concatenate(column) for column in zip(*batches, strict=True)]
-    order = np.argsort(columns[0], kind="stable")
-    return [column[order] for column in columns]
+def _pixels(record: ImageRecord) -> np.ndarray:
+    return np.asarray(read_record_picture(record))
 
 
 def coco_metrics(

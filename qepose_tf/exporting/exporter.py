@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,9 @@ from qepose_tf.exporting.formats.saved_model import (
 )
 from qepose_tf.exporting.served_graph import float32_model
 from qepose_tf.files.whole_files import check_free, written_whole
+from qepose_tf.images.decoding import read_image
 from qepose_tf.images.drawn_image import made_image
+from qepose_tf.images.finding import find_images
 from qepose_tf.images.letterbox import fit_inside, inside_scale
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.models.reading import load_model
@@ -56,6 +59,9 @@ FORMATS = {
 }
 
 Judge = Callable[[str, str, Path], None]
+_SUFFIXES = {".tflite": "tflite", ".onnx": "onnx", "": "saved_model"}
+# Enough to know the range of every activation; more only cost time.
+_CALIBRATION_IMAGES = 128
 
 
 def check_format(format: str, precision: str) -> None:
@@ -265,18 +271,53 @@ class Exporter(contextlib.AbstractContextManager):
         return batches, [run(batch) for batch in batches]
 
 
-def export_model(
+def export(
     model: PoseEstimator | str | Path,
-    format: str,
     path: str | Path,
-    precision: str = "fp32",
     *,
+    format: str | None = None,
+    precision: str = "fp32",
+    calibration: str | Path | Iterable[np.ndarray] = (),
     overwrite: bool = False,
-    **settings,
+    **settings: Any,
 ) -> Comparison:
-    """Exports a model in one format: `Exporter(model, **settings).write(...)`."""
+    """Writes a model in one format, and compares it with the Keras model.
+
+    Args:
+        model: A model, or the path of a `.keras` file.
+        path: File or folder to write.
+        format: `saved_model`, `tflite`, `onnx` or `openvino`; by default what the
+            path's suffix says, `.tflite` or `.onnx`, and a SavedModel without suffix.
+        precision: Of the format: `fp32`, `fp16`, `bf16`, `dynamic` or `int8`.
+        calibration: For int8: a folder or pattern of images, or `[H, W, 3]` uint8
+            arrays.
+        overwrite: Whether an earlier export may be replaced.
+        **settings: Of `Exporter`: height, width, batch, images.
+
+    Returns:
+        How far the file's poses are from the Keras model's.
+
+    Raises:
+        ValueError: No such format or precision, int8 without calibration, or the file
+            does not give the model's poses.
+        FileExistsError: The path exists and may not be overwritten.
+
+    Example:
+        >>> export(model, "pose.tflite", precision="fp16")  # doctest: +SKIP
+    """
+    path = Path(path)
+    if format is None:
+        format = _SUFFIXES.get(path.suffix.lower())
+        if format is None:
+            raise ValueError(
+                f"{path}: expected a name that ends in .tflite or .onnx, a folder "
+                "without suffix for a SavedModel, or a format"
+            )
     check_format(format, precision)
-    with Exporter(model, **settings) as exporter:
+    if isinstance(calibration, str | Path):
+        files = find_images(calibration)[:_CALIBRATION_IMAGES]
+        calibration = [read_image(file, exif=True) for file in files]
+    with Exporter(model, calibration=calibration, **settings) as exporter:
         return exporter.write(format, path, precision, overwrite=overwrite)
 
 

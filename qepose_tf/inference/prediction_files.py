@@ -12,8 +12,8 @@ from PIL import Image
 from qepose_tf.data.coco.results import coco_results
 from qepose_tf.files.whole_files import writable_folder, write_file
 from qepose_tf.images.decoding import read_image
-from qepose_tf.inference.drawing import draw_poses
-from qepose_tf.inference.predictor import ImagePoses
+from qepose_tf.images.drawing import draw_poses
+from qepose_tf.inference.people import ImagePoses
 from qepose_tf.skeleton import Skeleton
 
 _CATEGORY_ID = 1

@@ -2,15 +2,16 @@
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from qepose_tf.building import read_datasets
-from qepose_tf.config.reading import dump_config
+from qepose_tf.config.reading import dump_config, load_config
 from qepose_tf.config.schema import Config
 from qepose_tf.data.coco.dataset import CocoDataset
 from qepose_tf.models.pose_estimator import PoseEstimator
@@ -34,7 +35,7 @@ from qepose_tf.training.callbacks.guards import (
 from qepose_tf.training.callbacks.interrupt import Interrupt, Preempted, StopOnInterrupt
 from qepose_tf.training.callbacks.run_log import CsvLog, LearningRate, TensorBoardLog
 from qepose_tf.training.callbacks.throughput import Throughput
-from qepose_tf.training.callbacks.validation import COLUMNS, CocoValidation
+from qepose_tf.training.callbacks.validation import COLUMNS, CocoAP
 from qepose_tf.training.callbacks.weights_copy import WeightsCopy
 from qepose_tf.training.devices.strategy import make_strategy
 from qepose_tf.training.devices.workers import Agreement, distributed
@@ -73,7 +74,8 @@ class TrainResult:
 
 
 def train(
-    config: Config,
+    config: Config | str | Path,
+    changes: Mapping[str, Any] | None = None,
     *,
     progress: bool | None = None,
     overwrite: bool = False,
@@ -88,7 +90,10 @@ def train(
     `last.keras`, and raises KeyboardInterrupt; a second one stops at once.
 
     Args:
-        config: of the run; its folder is numbered if it holds another run.
+        config: of the run, or a YAML file; its folder is numbered if it holds another
+            run.
+        changes: values that differ from the file's, by dotted key:
+            `{"train.epochs": 3}`.
         progress: True shows Keras' bar, False nothing; by default the bar on a
             terminal and a line per epoch elsewhere.
         overwrite: remove an earlier run from the folder instead of numbering it.
@@ -104,6 +109,10 @@ def train(
         OSError: A file is missing, or the run's folder cannot be written.
         Preempted: SIGTERM came; the checkpoint is written.
     """
+    if not isinstance(config, Config):
+        config = load_config(config, changes or {})
+    elif changes:
+        raise ValueError("expected changes with the path of a config, got a Config")
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
     # First of all: several workers must find each other before TensorFlow is used.
@@ -227,11 +236,11 @@ def _chain(
     if val_data:
         chain.append(BeforeValidation(checkpoints, settings.validate_every))
     if val_data and folder:
-        validation = CocoValidation(
+        validation = CocoAP(
             val_data,
-            checkpoints.copy,
             settings.validate_every,
             batch_size=min(settings.batch_size, 16),
+            copy=checkpoints.copy,
             check=interrupt.check,
         )
         chain.append(validation)

@@ -51,9 +51,9 @@ def test_every_runtime_takes_its_turn(model, contents):
 
 
 def test_files_that_were_exported_before(model, contents, tmp_path):
-    from qepose_tf.exporting import export_model
+    from qepose_tf.exporting import export
 
-    export_model(model, "tflite", tmp_path / "tflite_fp32.tflite")
+    export(model, tmp_path / "tflite_fp32.tflite")
     settings = Settings(["tflite"], runs=1, warmup=0, files=tmp_path)
     report = side_by_side(model, contents, settings)
     (row,) = report.rows

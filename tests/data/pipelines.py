@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 
 from qepose_tf.data.batches.crop import AugmentSettings
-from qepose_tf.data.batches.evaluation import eval_dataset
 from qepose_tf.data.batches.training import train_dataset
 from qepose_tf.data.coco.dataset import read_coco
 from tests.data.coco_files import SKELETON, image, person, write_images, write_json
@@ -40,11 +39,6 @@ def train(coco, **changes):
         fixed_people=True,
     )
     return train_dataset(coco, **(arguments | changes))
-
-
-def evaluate(coco, **changes):
-    arguments = dict(input_size=64, batch_size=2, fill=MEAN)
-    return eval_dataset(coco, **(arguments | changes))
 
 
 def passes(dataset, count=2):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qepose_tf.data.batches.evaluation import eval_dataset
 from qepose_tf.data.coco.dataset import read_coco
 from qepose_tf.evaluation.evaluate import (
     coco_metrics,
@@ -17,6 +16,7 @@ from qepose_tf.evaluation.evaluate import (
     score_oks_rank_correlation,
 )
 from qepose_tf.images.letterbox import letterbox, original_points
+from qepose_tf.inference.detector import Detector
 from qepose_tf.inference.predictor import Predictor
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import COCO, CROWDPOSE
@@ -158,7 +158,7 @@ def test_evaluate_takes_the_protocol(model, scenes, found):
         evaluate(model, scenes, scales=(float("nan"),))
 
 
-def test_a_strip_does_not_become_a_giant(tmp_path, model):
+def test_a_strip_does_not_become_a_giant(tmp_path, model, monkeypatch):
     Image.fromarray(np.zeros((4, 900, 3), np.uint8)).save(tmp_path / "strip.png")
     labels = {
         "images": [{"id": 1, "file_name": "strip.png", "height": 4, "width": 900}],
@@ -167,10 +167,16 @@ def test_a_strip_does_not_become_a_giant(tmp_path, model):
     }
     (tmp_path / "labels.json").write_text(json.dumps(labels))
     coco = read_coco(tmp_path / "labels.json", tmp_path, COCO)
-    (batch,) = eval_dataset(coco, input_size=64, batch_size=1, fill=model.mean)
-    assert batch["image"].shape[1:3] == (64, 256)
-    scale = np.float32([225 / 900, 1 / 4])  # 900 x 4 at 225 x 1, four to one of 64
-    np.testing.assert_allclose(batch["scale"][0], scale)
+    seen = []
+
+    class Watched(Detector):
+        def detect(self, images):
+            seen.append(images.shape)
+            return super().detect(images)
+
+    monkeypatch.setattr("qepose_tf.evaluation.evaluate.Detector", Watched)
+    predict_coco(model, coco)
+    assert seen == [(1, 64, 256, 3)]  # 900 x 4 at 225 x 1, four to one of 64
 
 
 def test_evaluate_wants_the_models_skeleton(model, scenes):

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from qepose_tf.exporting import FORMATS, Exporter, export_model
+from qepose_tf.exporting import FORMATS, Exporter, export
 from qepose_tf.exporting.checks.clean_process import run_exported
 from qepose_tf.exporting.exporter import every_file
 
 
 def test_wrong_formats_and_precisions(model, tmp_path):
     with pytest.raises(ValueError, match="saved_model, tflite, .* got 'coreml'"):
-        export_model(model, "coreml", tmp_path / "model")
+        export(model, tmp_path / "model", format="coreml")
     for format, precision, known in (
         ("saved_model", "int8", "fp32"),
         ("tflite", "bf16", "fp32, fp16, dynamic, int8"),
@@ -19,7 +19,7 @@ def test_wrong_formats_and_precisions(model, tmp_path):
     ):
         message = f"{format}: expected a precision of {known}, got '{precision}'"
         with pytest.raises(ValueError, match=message):
-            export_model(model, format, tmp_path / "model", precision)
+            export(model, tmp_path / "model", format=format, precision=precision)
     assert not list(tmp_path.iterdir())
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qepose_tf.inference.people import ImagePoses
 from qepose_tf.inference.prediction_files import write_predictions
-from qepose_tf.inference.predictor import ImagePoses
 from qepose_tf.skeleton import Skeleton
 
 ONE = Skeleton("one", ("nose",), (), (), (0.026,))
@@ -19,6 +19,7 @@ def result_of(source, points=((10.25, 20.0),), scores=(0.9,)):
         poses=np.array(points, np.float32).reshape(count, 1, 2),
         scores=np.array(scores, np.float32),
         keypoint_scores=np.full((count, 1), 0.5, np.float32),
+        skeleton=ONE,
     )
 
 

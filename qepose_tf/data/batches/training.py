@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -33,6 +33,7 @@ from qepose_tf.data.batches.people import select_people, unknown_background
 from qepose_tf.data.batches.warp import covered, warp_ignore, warp_image
 from qepose_tf.data.coco.dataset import CocoDataset
 from qepose_tf.ops.geometry import STRIDE
+from qepose_tf.skeleton import Skeleton
 
 logger = logging.getLogger(__name__)
 
@@ -40,17 +41,27 @@ logger = logging.getLogger(__name__)
 _KEPT_SHORT_SIDE = 1.5
 
 
+class TakesImages(Protocol):
+    """What a data set must know of the model that it feeds."""
+
+    input_size: int
+    mean: np.ndarray
+    loss_settings: Any
+    skeleton: Skeleton
+
+
 def train_dataset(
     coco: CocoDataset,
+    model: TakesImages | None = None,
     *,
-    input_size: int,
-    batch_size: int,
-    fill: np.ndarray,
-    augment: AugmentSettings,
-    max_people: int,
-    min_area: float,
-    disc_radius: float,
-    seed: int,
+    batch_size: int = 16,
+    input_size: int | None = None,
+    fill: np.ndarray | None = None,
+    disc_radius: float | None = None,
+    augment: AugmentSettings | None = None,
+    max_people: int = 30,
+    min_area: float = 1024.0,
+    seed: int = 0,
     cache: Cache = "none",
     drop_remainder: bool = True,
     strict: bool = False,
@@ -70,14 +81,17 @@ def train_dataset(
 
     Args:
         coco: The data set; an image without people is all background.
-        input_size: S, a multiple of 4.
+        model: A `PoseEstimator`, which knows its input size, its colour of padding and
+            the radius of its discs.
         batch_size: B.
-        fill: `[3]`, RGB of what lies outside of an image: the model's mean colour.
-        augment: How far images are moved and recoloured.
+        input_size: S, a multiple of 4; the model's by default.
+        fill: `[3]`, RGB of what lies outside of an image; the model's mean colour by
+            default.
+        disc_radius: Of a person's disc, in cells; the model's by default.
+        augment: How far images are moved and recoloured; as the paper does by default.
         max_people: M; of more people the largest are kept, the discs of the others
             are ignored.
         min_area: Of smaller people (in original pixels squared) the disc is ignored.
-        disc_radius: Of a person's disc, in cells.
         seed: 0 or more.
         cache: "memory", "none" or a folder (see `ExampleLoader`).
         drop_remainder: Leave out the last, smaller batch.
@@ -100,9 +114,23 @@ def train_dataset(
         `[B, S/4, S/4, 1]`, 1 = ignored.
 
     Raises:
-        ValueError: An argument is out of range, or the data set too small for a batch.
+        ValueError: An argument is out of range, the data set is too small for a batch,
+            or the model's skeleton is not the data set's.
         OSError: The cache's folder cannot be written.
+
+    Example:
+        >>> batches = train_dataset(coco, model, batch_size=16)  # doctest: +SKIP
+        >>> model.fit(batches, epochs=10)  # doctest: +SKIP
     """
+    if model is not None:
+        _check_skeleton(coco, model)
+        input_size = model.input_size if input_size is None else input_size
+        fill = model.mean if fill is None else fill
+        if disc_radius is None:
+            disc_radius = model.loss_settings.disc_radius
+    if input_size is None or fill is None or disc_radius is None:
+        raise ValueError("expected a model, or input_size, fill and disc_radius")
+    augment = AugmentSettings() if augment is None else augment
     count = len(coco.records)
     _check_sizes(coco, input_size, batch_size if drop_remainder else 1)
     if seed < 0 or max_people < 1:
@@ -222,6 +250,16 @@ def _moved_example(
     backwards, size = np.float32(crop.backwards[:2]), np.float32(hw)
     ignore = ignore[..., None].astype(np.float32)
     return pixels, backwards, size, keypoints, area, ignore
+
+
+def _check_skeleton(coco: CocoDataset, model: TakesImages) -> None:
+    ours, theirs = coco.skeleton, model.skeleton
+    if ours.num_keypoints != theirs.num_keypoints:
+        raise ValueError(
+            f"{coco.path}: expected {theirs.num_keypoints} keypoints ({theirs.name}) "
+            f"as the model has, got {ours.num_keypoints} ({ours.name}); make the model "
+            "with skeleton=dataset.skeleton"
+        )
 
 
 def _check_sizes(coco: CocoDataset, input_size: int, at_least: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from qepose_tf.inference.drawing import draw_poses
+from qepose_tf.images.drawing import draw_poses
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.ops.facts import Facts
 

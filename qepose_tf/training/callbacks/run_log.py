@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from qepose_tf.files.whole_files import write_file
 from qepose_tf.images.decoding import read_image
-from qepose_tf.inference.drawing import draw_poses
-from qepose_tf.training.callbacks.validation import CocoValidation, is_due
+from qepose_tf.images.drawing import draw_poses
+from qepose_tf.training.callbacks.validation import CocoAP, is_due
 from qepose_tf.training.run_folder.state import RunState
 
 
@@ -90,7 +90,7 @@ class TensorBoardLog(keras.callbacks.Callback):
     def __init__(
         self,
         folder: Path,
-        validation: CocoValidation | None = None,
+        validation: CocoAP | None = None,
         num_pictures: int = 6,
         histograms: bool = False,
         crops: Callable[[], list[np.ndarray]] | None = None,

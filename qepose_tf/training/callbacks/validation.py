@@ -18,36 +18,40 @@ def is_due(epoch: int, every: int, epochs: int) -> bool:
     return epoch + 1 == epochs or (epoch + 1) % every == 0
 
 
-class CocoValidation(keras.callbacks.Callback):
+class CocoAP(keras.callbacks.Callback):
     """Evaluates every few epochs and at the end; the figures go into the logs.
 
-    It stands before the callbacks that read the logs: `val_ap`, `val_ap50`, ...,
-    `val_score_oks_rank_correlation` are there in the epochs that were validated.
+    Callbacks that stand behind it read `val_ap`, `val_ap50`, ... and
+    `val_score_oks_rank_correlation` in the logs of the epochs that were evaluated.
 
     Args:
-        coco: the validation data.
-        copy: of the model, which is evaluated.
-        every: epochs from one validation to the next.
-        batch_size: images that run together.
-        check: called after each batch; it may raise to stop.
+        coco: The validation data.
+        every: Epochs from one evaluation to the next.
+        batch_size: Images that run together.
+        copy: Of the model, which is evaluated; by default one of the model in training,
+            with the averages of its weights where the optimiser keeps some.
+        check: Called after each image; it may raise to stop.
 
     Attributes:
-        evaluation: the latest one; None before the first.
+        evaluation: The latest one; None before the first.
+
+    Example:
+        >>> model.fit(train, epochs=10, callbacks=[CocoAP(val)])  # doctest: +SKIP
     """
 
     def __init__(
         self,
         coco: CocoDataset,
-        copy: WeightsCopy,
-        every: int,
+        every: int = 1,
         batch_size: int = 8,
+        copy: WeightsCopy | None = None,
         check: Callable[[], None] = lambda: None,
     ):
         super().__init__()
         self.coco = coco
-        self.copy = copy
         self.every = every
         self.batch_size = batch_size
+        self.copy = copy
         self.check = check
         self.evaluation: Evaluation | None = None
 
@@ -55,6 +59,8 @@ class CocoValidation(keras.callbacks.Callback):
         """Evaluates if this epoch's turn has come."""
         if not is_due(epoch, self.every, self.params["epochs"]):
             return
+        if self.copy is None:
+            self.copy = WeightsCopy(self.model)
         self.evaluation = evaluate(
             self.copy.updated(),
             self.coco,

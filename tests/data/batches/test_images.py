@@ -6,6 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from qepose_tf.data.batches.crop import AugmentSettings
+from qepose_tf.data.batches.example import read_record_picture
 from qepose_tf.data.coco.dataset import read_coco
 from qepose_tf.skeleton import COCO
 from tests.data.coco_files import image, person
@@ -13,7 +14,6 @@ from tests.data.pipelines import (
     MEAN,
     MOVED,
     OFF,
-    evaluate,
     passes,
     three_images,
     train,
@@ -34,12 +34,6 @@ def test_extreme_shapes(tmp_path):
         ((images, facts),) = train(coco, augment=augment)
         assert np.isfinite(images.numpy()).all()
         np.testing.assert_array_equal((facts["area"].numpy() > 0).sum(axis=1), [1] * 3)
-    batches = {int(batch["image_id"][0]): batch for batch in evaluate(coco)}
-    # A strip of 20:1 is shrunk to 4:1 of the short side: 12 px by 240, padded to 64s.
-    expected = [((64, 64), 64.0), ((64, 256), 0.06), ((256, 64), 0.06)]
-    for number, (hw, scale) in enumerate(expected):
-        assert batches[number]["image"].shape == (1, *hw, 3)
-        np.testing.assert_allclose(batches[number]["scale"], [[scale] * 2], rtol=1e-6)
 
 
 def spoil(coco, row, content=b""):
@@ -68,30 +62,6 @@ def test_no_readable_image(tmp_path):
         passes(train(coco), 1)
 
 
-def test_image_of_another_size_than_annotated(tmp_path, caplog):
-    coco = three_images(tmp_path)
-    Image.new("RGB", (80, 100)).save(coco.records[2].file)
-    with caplog.at_level(logging.WARNING):
-        (batch,) = passes(evaluate(coco, batch_size=3), 1)
-    assert "3.png: expected 100x80 pixels as annotated, got 80x100" in caplog.text
-    assert len(batch[0]) == 2
-
-
-def test_broken_image_in_evaluation_is_left_out_and_named(tmp_path, caplog):
-    coco = three_images(tmp_path)
-    spoil(coco, 0)
-    coco.records[2].file.unlink()
-    with caplog.at_level(logging.WARNING):
-        (batch,) = evaluate(coco)
-    np.testing.assert_array_equal(batch["image_id"], [2])
-    messages = sorted(record.getMessage() for record in caplog.records)
-    assert "1.png: expected an image, got an empty file; it gets no" in messages[0]
-    assert "3.png: no such image file; it gets no poses" in messages[1]
-    assert "(2 left out so far)" in "".join(messages)
-    with pytest.raises(tf.errors.OpError, match="1.png: expected an image"):
-        passes(evaluate(coco, strict=True), 1)
-
-
 def test_every_image_mode_goes_through(tmp_path):
     modes = ["L", "RGBA", "P", "CMYK", "I;16", "1", "LA", "RGB"]
     coco = written(tmp_path, [image(n) for n in range(len(modes))], [person(0, 0)])
@@ -105,8 +75,8 @@ def test_every_image_mode_goes_through(tmp_path):
     expected = np.full((len(modes), 3), 255.0)
     ((images, _),) = train(coco, batch_size=len(modes), strict=True)
     np.testing.assert_allclose(images[:, 32, 32], expected, rtol=1e-5)
-    (batch,) = evaluate(coco, batch_size=len(modes), strict=True)
-    np.testing.assert_allclose(batch["image"][:, 32, 32], expected, rtol=1e-5)
+    for record in coco.records:
+        assert (np.asarray(read_record_picture(record))[32, 32] == 255).all()
 
 
 def test_exif_orientation_is_ignored_in_training_and_evaluation(tmp_path):
@@ -117,23 +87,9 @@ def test_exif_orientation_is_ignored_in_training_and_evaluation(tmp_path):
     exif[0x0112] = 3  # upside down
     Image.fromarray(turned).save(coco.records[0].file, exif=exif)
     ((images, _),) = train(coco, batch_size=1)
-    (batch,) = evaluate(coco)
-    for pixels in (images[0], batch["image"][0]):
+    stored = np.asarray(read_record_picture(coco.records[0]))
+    for pixels in (images[0], stored):
         assert pixels[4, 32, 0] > MEAN[0] > pixels[60, 32, 0]
-
-
-def test_batches_of_one_padded_shape(tmp_path):
-    sizes = [(100, 80), (80, 100), (120, 90), (100, 80), (80, 80), (80, 100)]
-    images = [
-        image(number, width=width, height=height)
-        for number, (width, height) in enumerate(sizes)
-    ]
-    coco = written(tmp_path, images, [person(1, 0)])
-    batches = list(evaluate(coco, batch_size=2))
-    shapes = [tuple(batch["image"].shape[:3]) for batch in batches]
-    assert sorted(shapes) == [(1, 64, 64), (1, 64, 128), (2, 64, 128), (2, 128, 64)]
-    ids = [number for batch in batches for number in batch["image_id"].numpy()]
-    assert sorted(ids) == [0, 1, 2, 3, 4, 5]
 
 
 @needs_images
@@ -154,8 +110,6 @@ def test_real_images_and_their_people():
         labelled = facts["keypoints"].numpy()[..., 2] > 0
         assert (labelled.any(-1) == (facts["area"].numpy() > 0)).all()
     assert 50 <= people <= 83
-    ids = [int(i) for b in evaluate(coco, batch_size=8) for i in b["image_id"]]
-    assert sorted(ids) == sorted(record.image_id for record in coco.records)
 
 
 @needs_images

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from qepose_tf.exporting import Exporter, export_model
+from qepose_tf.exporting import Exporter, export
 from qepose_tf.exporting.checks.clean_process import run_exported
 from qepose_tf.exporting.checks.comparison import compare
 from qepose_tf.exporting.checks.reference import keras_any_size
@@ -17,7 +17,7 @@ from qepose_tf.images.drawn_image import made_image
 @pytest.fixture(scope="module")
 def exported(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("export") / "made" / "pose"
-    return path, export_model(model, "saved_model", path)
+    return path, export(model, path)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_a_version_is_named_by_its_number(model, exported, tmp_path):
         exporter.write("saved_model", tmp_path / "pose" / "7")
     assert (tmp_path / "pose" / "7" / "saved_model.pb").is_file()
     with pytest.raises(FileExistsError, match="1: exists"):
-        export_model(model, "saved_model", exported[0])
+        export(model, exported[0])
 
 
 def test_signatures(loaded):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from qepose_tf.inference.drawing import LEFT, MIDDLE, RIGHT, draw_poses
+from qepose_tf.images.drawing import LEFT, MIDDLE, RIGHT, draw_poses
 from qepose_tf.skeleton import COCO, Skeleton
 
 GREY = 128
