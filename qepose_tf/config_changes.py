@@ -30,8 +30,10 @@ def limited(config: Config, images: int) -> Config:
         }
         changed = {"synthetic": scenes.model_copy(update=fewer)}
     else:
+        fewer = {"limit": images}
+        train = [source.model_copy(update=fewer) for source in data.train_sources]
         changed = {
-            name: source and source.model_copy(update={"limit": images})
-            for name, source in (("train", data.train), ("val", data.val))
+            "train": train if isinstance(data.train, list) else next(iter(train), None),
+            "val": data.val and data.val.model_copy(update=fewer),
         }
     return config.model_copy(update={"data": data.model_copy(update=changed)})

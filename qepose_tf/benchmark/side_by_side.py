@@ -35,6 +35,7 @@ from qepose_tf.data.images import read_image
 from qepose_tf.exporting.comparison import Comparison
 from qepose_tf.exporting.export import Exporter
 from qepose_tf.models import PoseEstimator, complexity
+from qepose_tf.models.bodies import name_of
 from qepose_tf.ops.geometry import STRIDE
 
 PAUSE = 0.3  # seconds; threads that wait for more work spin for up to 0.2
@@ -126,7 +127,7 @@ def side_by_side(
         FileNotFoundError: an exported file is not there.
     """
     images = [_image(*item) for item in contents.items()]
-    backbone = model.settings["backbone"]
+    backbone = name_of(model.body)
     for peer in settings.peers:
         peers.check_peer(peer, backbone)
     with contextlib.ExitStack() as stack:
@@ -198,7 +199,7 @@ def _enter_all(
     for peer in settings.peers:
         logger.info("starting %s", peer)
         parameters = complexity.trainable_params(model.body)
-        arguments = (model.settings["backbone"], parameters, batch, side, side)
+        arguments = (name_of(model.body), parameters, batch, side, side)
         contest.enter(peer, peers.start, *arguments)
     return apart
 
@@ -242,7 +243,7 @@ def _facts(
     model: PoseEstimator, images: Sequence[np.ndarray], settings: Settings
 ) -> dict[str, Any]:
     return {
-        "backbone": model.settings["backbone"],
+        "backbone": name_of(model.body) or model.body.name,
         "input_size": model.input_size,
         "keypoints": model.skeleton.num_keypoints,
         "batch": settings.batch,

@@ -8,6 +8,7 @@ import tensorflow as tf
 from qepose_tf.data.augment import (
     AugmentSettings,
     Crop,
+    choose_view,
     crop_draw,
     random_crop,
     warp_area,
@@ -20,7 +21,9 @@ PERMUTATION = (0, 2, 1)
 
 
 def crop_of(hw, side, settings=OFF, seed=(0, 0)):
-    return random_crop(crop_draw(tf.constant(seed)).numpy(), hw, side, settings)
+    """A crop of the whole image."""
+    view = choose_view(np.zeros(2), hw, np.zeros((0, 3, 3), np.float32), settings)
+    return random_crop(crop_draw(tf.constant(seed)).numpy(), view, side, settings)
 
 
 def warp_image(image, crop, side):

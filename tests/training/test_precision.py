@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from qepose_tf.config import Config
 from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.ops.facts import Facts
 from qepose_tf.skeleton import COCO
 from qepose_tf.training.building import compile_model
 from tests.training.mirrored_losses import SIDE, batches
@@ -60,6 +61,6 @@ def test_the_first_fifty_losses_follow_float32(float32, precision):
     omega, poses = model.poses_in_omega(Facts.of(facts), outputs)
     target, weight, quality = model.cir_target(poses, omega, facts["ignore"])
     loss = model.compute_loss(x=images, y=facts, y_pred=outputs, training=False)
-    floats = [poses, omega["keypoints"], target, weight, quality, loss]
+    floats = [poses, omega.keypoints, target, weight, quality, loss]
     floats += [outputs["poses"], outputs["scores"]]
     assert {tensor.dtype for tensor in floats} == {tf.float32}
