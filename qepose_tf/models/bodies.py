@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import keras
 
@@ -57,6 +58,27 @@ def build_body(
             f"got {backbone!r}"
         )
     return _four_maps(backbone)
+
+
+def to_config(backbone: str | keras.Model) -> str | dict[str, Any]:
+    """What `from_config` builds a backbone from: its name, or the model's config."""
+    if isinstance(backbone, str):
+        return backbone
+    return keras.saving.serialize_keras_object(_four_maps(backbone))
+
+
+def from_config(
+    config: str | dict[str, Any], custom_objects: dict[str, Any] | None = None
+) -> str | keras.Model:
+    """The inverse of `to_config`; a model has fresh weights.
+
+    Args:
+        config: of a backbone.
+        custom_objects: classes that the model consists of, by name.
+    """
+    if isinstance(config, str):
+        return config
+    return keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
 
 
 def name_of(body: keras.Model) -> str | None:

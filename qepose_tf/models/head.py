@@ -14,6 +14,7 @@ from qepose_tf.layers.pose_points import (
     SemanticPointOffsets,
 )
 from qepose_tf.layers.pose_query import PoseQueryEncoding
+from qepose_tf.layers.upsample import Upsample
 from qepose_tf.models.hrnet import Builder
 
 # Where the instance feature is read to score a cell (Table 6), and the row's name.
@@ -45,6 +46,19 @@ def check_head(
             "pose_query semantic_points: expected keypoint_query_encoding with "
             f"semantic_points > 0, got {keypoint_query_encoding} with {semantic_points}"
         )
+
+
+def general_feature(branches: list):
+    """All maps of the body at the size of the first, in one: `[B, H, W, C]`.
+
+    Args:
+        branches: `[B, H / s, W / s, C]`, each at half the size of the one before.
+    """
+    upsampled = [
+        Upsample(2**i, "bilinear", name=f"upsample_{i}")(branch)
+        for i, branch in enumerate(branches[1:], start=1)
+    ]
+    return layers.Concatenate(name="general_feature")([branches[0], *upsampled])
 
 
 def displacements(

@@ -4,19 +4,17 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
 from qepose_tf.layers.cir_target import CIRTargetLayer
 from qepose_tf.layers.pose_decoder import PoseDecoder
-from qepose_tf.layers.upsample import Upsample
 from qepose_tf.losses import (
     loss_divisors,
     offset_loss_sum,
     quality_loss_sum,
     score_loss_sum,
 )
-from qepose_tf.models import head
-from qepose_tf.models.bodies import build_body
+from qepose_tf.models import bodies, head
 from qepose_tf.models.metrics import Correlation
 from qepose_tf.ops.facts import Divisors, Facts, Omega
 from qepose_tf.ops.sampling import take_cells
@@ -28,9 +26,8 @@ MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 STRIDE_32 = 32
 TRAINING_ONLY = ("keypoint_features", "query_offsets")
-# Only TensorFlow has arrays whose size differs from step to step; a batch with many
-# people in one image costs as many cells there as are owned, not as many as padding
-# has.
+# Only TensorFlow has arrays whose size differs from step to step. Packed, a batch costs
+# as many cells as are owned; padded, as many as its image with most people has.
 _PACKED = keras.backend.backend() == "tensorflow"
 
 
@@ -151,17 +148,11 @@ class PoseEstimator(keras.Model):
                 "momentum": batch_norm_momentum,
                 "synchronized": synchronized_batch_norm,
             }
-            body = build_body(backbone, batch_norm_momentum, synchronized_batch_norm)
+            body = bodies.build_body(backbone, **norm)
             # Functional graph
             images = keras.Input((None, None, 3), dtype="float32", name="images")
             branches = body(images)
-            general = layers.Concatenate(name="general_feature")(
-                [branches[0]]
-                + [
-                    Upsample(2**i, "bilinear", name=f"upsample_{i}")(branch)
-                    for i, branch in enumerate(branches[1:], start=1)
-                ]
-            )
+            general = head.general_feature(branches)
             features, offsets, encoding = head.displacements(
                 general,
                 skeleton.num_keypoints,
@@ -300,9 +291,8 @@ class PoseEstimator(keras.Model):
             What `CIRTargetLayer.locate` returns, and poses `[B, P, K, 2]` in cells.
         """
         map_hw = ops.shape(outputs["score_map"])[1:3]
-        omega = self.cir_target.locate(
-            facts.keypoints, facts.area, map_hw, packed=_PACKED
-        )
+        located = facts.keypoints, facts.area, map_hw
+        omega = self.cir_target.locate(*located, packed=_PACKED)
         poses = self.encoding(
             outputs["keypoint_features"],
             outputs["query_offsets"],
@@ -344,13 +334,11 @@ class PoseEstimator(keras.Model):
 
     def get_config(self):
         """Everything that builds this model again."""
-        settings = {**self.settings}
-        for key in ("mean", "std"):
-            settings[key] = [float(value) for value in settings[key]]
-        if isinstance(settings["backbone"], keras.Model):
-            settings["backbone"] = keras.saving.serialize_keras_object(self.body)
+        rgb = {key: list(map(float, self.settings[key])) for key in ("mean", "std")}
         return {
-            **settings,
+            **self.settings,
+            **rgb,
+            "backbone": bodies.to_config(self.settings["backbone"]),
             "skeleton": self.skeleton.to_dict(),
             "dtype": self.dtype_policy.name,
         }
@@ -358,9 +346,5 @@ class PoseEstimator(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The inverse of `get_config`."""
-        backbone = config["backbone"]
-        if isinstance(backbone, dict):
-            backbone = keras.saving.deserialize_keras_object(
-                backbone, custom_objects=custom_objects
-            )
+        backbone = bodies.from_config(config["backbone"], custom_objects)
         return cls(**{**config, "backbone": backbone})
