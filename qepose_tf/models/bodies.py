@@ -42,7 +42,7 @@ def build_body(
     Example:
         >>> body = build_body("efficientnet_lite0")
         >>> [output.shape[-1] for output in body.outputs]
-        [32, 48, 48, 48]
+        [24, 24, 40, 40]
     """
     if isinstance(backbone, str):
         rows = named_bodies()
@@ -120,7 +120,7 @@ def layer_strides(body: keras.Model) -> list[tuple[keras.Layer, int]]:
     image.
     """
     side = 16 * _PROBE
-    shown = keras.Model(body.inputs, [layer.output for layer in body.layers])
+    shown = keras.Model(body.inputs[0], [layer.output for layer in body.layers])
     specs = shown.compute_output_spec(
         keras.KerasTensor((1, side, side, 3), body.inputs[0].dtype)
     )
@@ -155,7 +155,7 @@ def _four_maps(model: keras.Model) -> keras.Model:
         )
     body = model
     if not isinstance(model.output, list) or hasattr(model, "pyramid_outputs"):
-        body = keras.Model(model.inputs, maps, name=model.name)
+        body = keras.Model(model.inputs[0], maps, name=model.name)
     probe = keras.KerasTensor((1, _PROBE, _PROBE, 3), model.inputs[0].dtype)
     specs = keras.tree.flatten(body.compute_output_spec(probe))
     sides = [tuple(spec.shape[1:3]) for spec in specs]

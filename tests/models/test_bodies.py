@@ -16,7 +16,7 @@ from qepose_tf.models.bodies import (
 from qepose_tf.models.complexity import activations, macs
 from qepose_tf.models.pose_estimator import PoseEstimator
 from tests.backends import needs_tensorflow, to_numpy
-from tests.models.conftest import PAIR, moderate, random_facts, random_images
+from tests.models.conftest import PAIR, random_facts, random_images
 
 TAPPED = ("block_2_add", "block_5_add", "block_12_add", "out_relu")
 
@@ -66,7 +66,7 @@ def test_efficientnet_has_four_maps(lite0, size):
     maps = lite0(random_images(1, height, width), training=False)
     assert [output.shape for output in maps] == [
         (1, height // stride, width // stride, channels)
-        for stride, channels in zip(STRIDES, (32, 48, 48, 48), strict=True)
+        for stride, channels in zip(STRIDES, (24, 24, 40, 40), strict=True)
     ]
     assert all(np.ptp(to_numpy(output)) > 0 for output in maps)
 
@@ -96,7 +96,7 @@ def test_batch_normalisation_is_as_asked_for():
         for layer in body.layers
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
-    assert len(norms) == 49 + 8  # a stem's, three of 16 blocks less one; the pyramid's
+    assert len(norms) == 48 + 8  # a stem's, 16 blocks' three less one; the pyramid's
     assert {(norm.momentum, norm.synchronized) for norm in norms} == {(0.7, True)}
     epsilons = {n.name.split("_")[0]: n.epsilon for n in norms}
     assert epsilons == {"bn0": 1e-3, "blocks": 1e-3, "pyramid": 1e-5}
@@ -199,12 +199,14 @@ def test_maps_may_come_as_a_dict():
 @pytest.mark.parametrize("make", [mobilenet, Pyramidal])
 def test_a_body_of_the_user_s_own_is_exported(make, tmp_path):
     """The exporter holds each file's poses to the model's itself."""
+    from qepose_tf.benchmark.settled import settled_model
     from qepose_tf.exporting import Exporter
     from qepose_tf.exporting.reference import made_image
 
-    keras.utils.set_random_seed(0)
-    model = moderate(estimator(make()))
     images = [made_image(64, 64, seed) for seed in range(8)]
+    sizes = {"input_size": 64, "keypoint_channels": 4, "instance_channels": 8}
+    keras.utils.set_random_seed(0)
+    model = settled_model(PAIR, {"backbone": make(), **sizes}, images)
     with Exporter(model, height=64, width=64, calibration=images) as exporter:
         saved = exporter.write("saved_model", tmp_path / "saved")
         plain = exporter.write("tflite", tmp_path / "fp32.tflite", "fp32")

@@ -54,6 +54,9 @@ def expect_the_same(model, facts, monkeypatch):
     packed = trained_by(model, facts, True, monkeypatch)
     padded = trained_by(model, facts, False, monkeypatch)
     assert packed[0] == pytest.approx(padded[0], rel=1e-5)
+    # Differences of large sums in float32.
+    name = "score_oks_correlation"
+    assert packed[2].pop(name) == pytest.approx(padded[2].pop(name), abs=1e-4)
     assert packed[2] == pytest.approx(padded[2], rel=1e-5, abs=1e-6)
     for number in (1, 3):
         for found, expected in zip(packed[number], padded[number], strict=True):
@@ -116,16 +119,15 @@ def test_a_keypoint_that_is_never_labelled_moves_none_of_its_own_weights(monkeyp
     model = PoseEstimator(COCO, backbone="tiny", input_size=SIDE)
     facts = random_facts(2, 3, 17, SIDE)
     facts["keypoints"][:, :, 5, 2] = 0
+    variables = model.trainable_variables
+    # Kernels and biases of a keypoint have the keypoints as their first axis.
+    own = {
+        id(v): v.path for v in model.encoding.trainable_variables if v.shape[0] == 17
+    }
+    assert len(own) == 5
     for packed in (True, False):
         gradients = trained_by(model, facts, packed, monkeypatch)[1]
-        own = 0
-        for weight, gradient in zip(model.trainable_variables, gradients, strict=True):
-            # Kernels and biases of a keypoint have the keypoints as their first axis.
-            if weight.path.startswith("keypoint_query_encoding") and (
-                weight.name in ("kernel", "bias")
-            ):
-                own += 1
-                assert gradient.shape[0] == 17, weight.path
-                assert not gradient[5].any(), weight.path
-                assert gradient[4].any() and gradient[6].any(), weight.path
-        assert own == 5
+        found = {id(v): g for v, g in zip(variables, gradients, strict=True)}
+        for number, path in own.items():
+            assert not found[number][5].any(), path
+            assert found[number][4].any() and found[number][6].any(), path
