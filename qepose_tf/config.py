@@ -4,16 +4,16 @@ Every field has a default, so a YAML file holds only what differs from the paper
 recipe. An unknown key or a wrong type is an error that names it.
 """
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
 from pydantic import Field
 
+from qepose_tf.config_errors import explain
 from qepose_tf.locations import Url, location
 from qepose_tf.output_files import write_file
 from qepose_tf.yaml_values import parse_yaml
@@ -106,6 +106,13 @@ class DatasetConfig(_Section):
         return self
 
 
+Datasets = Annotated[
+    Annotated[DatasetConfig, pydantic.Tag("one")]
+    | Annotated[list[DatasetConfig], pydantic.Tag("several")],
+    pydantic.Discriminator(lambda v: "several" if isinstance(v, list) else "one"),
+]
+
+
 class SyntheticConfig(_Section):
     """Drawn scenes, written once to `folder` as COCO-format datasets."""
 
@@ -129,7 +136,7 @@ class DataConfig(_Section):
     """Where images and labels come from: COCO files or synthetic scenes."""
 
     root: Place = Path(".")
-    train: DatasetConfig | list[DatasetConfig] | None = None
+    train: Datasets | None = None
     val: DatasetConfig | None = None
     synthetic: SyntheticConfig | None = None
     max_people: Count = 30
@@ -256,7 +263,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     try:
         return Config.model_validate(values)
     except pydantic.ValidationError as error:
-        lines = [_explain(details, values) for details in error.errors()]
+        lines = [explain(details, values, Config) for details in error.errors()]
         key, text = lines[0]
         source = "command line" if key in overridden else path
         others = {other for other, _ in lines} - {key}
@@ -301,44 +308,3 @@ def _override(values: dict[str, Any], override: str) -> str:
         section = inner
     section[last] = parse_yaml(text, f"command line: {key}")
     return key
-
-
-def _explain(details: dict[str, Any], values: dict[str, Any]) -> tuple[str, str]:
-    """One pydantic error as (dotted key, 'key = value: expected ...')."""
-    path = _existing_path(details["loc"], values)
-    if details["type"] in ("missing", "extra_forbidden"):
-        path = details["loc"]
-    key = ".".join(str(part) for part in path)
-    if details["type"] == "missing":
-        return key, f"{key}: expected a value, got none"
-    if details["type"] == "extra_forbidden":
-        return key, f"unknown key {key} = {details['input']!r}, {_suggest(path)}"
-    message = details["msg"].removeprefix("Value error, ")
-    message = message.replace("Input should be ", "expected ")
-    message = message.replace("String should match", "expected to match")
-    return key, f"{key} = {details['input']!r}: {message}"
-
-
-def _existing_path(loc: Sequence[Any], values: Any) -> list[Any]:
-    """`loc` up to where the document ends: pydantic appends names of union members."""
-    path = []
-    for part in loc:
-        inside = part in values if isinstance(values, dict) else isinstance(part, int)
-        if not inside or not isinstance(values, dict | list):
-            break
-        values = values[part]
-        path.append(part)
-    return path
-
-
-def _suggest(path: Sequence[Any]) -> str:
-    section: Any = Config
-    for part in path[:-1]:
-        field = section.model_fields[part].annotation
-        models = [field, *get_args(field)]
-        section = next(m for m in models if hasattr(m, "model_fields"))
-    known = list(section.model_fields)
-    near = difflib.get_close_matches(str(path[-1]), known, 1)
-    if near:
-        return f"did you mean {'.'.join(map(str, [*path[:-1], near[0]]))}?"
-    return f"expected one of {', '.join(known)}"

@@ -93,7 +93,10 @@ def test_resolved_config_reads_back_equal(write, tmp_path):
         ("train: {drop_epochs: [9, x]}", "train.drop_epochs.1 = 'x': expected a valid"),
         ("train: {drop_epochs: [9, 8]}", "[9, 8]: expected epochs in rising order"),
         ("train: 3", "train = 3: expected a valid dictionary"),
-        ("model: {backbone: w33}", "'w33': expected 'tiny', 'w18', 'w32' or 'w48'"),
+        (
+            "model: {backbone: w33}",
+            "= 'w33': expected 'tiny', 'w18', 'w32', 'w48' or 'eff",
+        ),
         ("model: {input_size: 100}", "model.input_size = 100: expected a multiple of"),
         ("model: {synchronized_batch_norm: off}", "= 'off': expected a valid boolean"),
         ("augment: {scale: [2, 1]}", "augment.scale = [2, 1]: expected [smallest, la"),

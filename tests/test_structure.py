@@ -19,7 +19,14 @@ ALL_FILES = sorted(
 
 # A module may import rows above its own and its own name, never a neighbour in a row.
 ROWS = (
-    ("skeleton_checks", "output_files", "folder_lock", "locations", "yaml_values"),
+    (
+        "skeleton_checks",
+        "output_files",
+        "folder_lock",
+        "locations",
+        "yaml_values",
+        "config_errors",
+    ),
     ("skeleton", "config"),
     ("config_changes",),
     ("ops",),

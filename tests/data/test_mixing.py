@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from qepose_tf.data.augment import AugmentSettings
 from qepose_tf.data.coco import read_coco
 from qepose_tf.data.epochs import EpochOrder, MixedOrder, epoch_order
 from qepose_tf.data.mixing import mixture
@@ -18,6 +19,7 @@ from tests.data.tfrecords import both, prepared, write_scenes
 
 # A data set's images are known by their people's area: 2000, 2100, ... and 6000, ...
 FIRST, SECOND = 12, 5
+CENTRED = AugmentSettings.off()
 
 
 def of_areas(folder, areas, first_id=1, **options):
@@ -46,7 +48,7 @@ def leaves(dataset, count):
 
 def endless(coco, epoch=0, step=0, **changes):
     settings = {"batch_size": 4, "initial_epoch": epoch, "initial_step": step}
-    return train(coco, augment=MOVED, **(settings | changes))
+    return train(coco, **(settings | {"augment": MOVED} | changes))
 
 
 def test_a_single_data_set_is_what_it_was(tmp_path):
@@ -148,17 +150,11 @@ def test_the_order_tells_the_images_of_a_step(two):
     """By their people's areas, which the crop's scale multiplies all alike."""
     coco = mixture(two, [1, 1])
     order = epoch_order(len(coco.records), coco.parts, 0)
-    batches = leaves(endless(coco, augment=train_off()), 8)
+    batches = leaves(endless(coco, augment=CENTRED), 8)
     for number, batch in enumerate(batches):
         rows = order.batch(*divmod(number, 4), 4)
         expected = np.array([coco.records[row].area[0] for row in rows])
         np.testing.assert_allclose(batch[1][:, 0], expected * (64 / 80) ** 2, rtol=1e-5)
-
-
-def train_off():
-    return dataclasses.replace(
-        MOVED, flip=0.0, rotation=0.0, scale=(1.0, 1.0), shift=0.0
-    )
 
 
 def test_what_each_data_set_contributes_is_told(two, caplog):
