@@ -5,15 +5,13 @@ from typing import Annotated
 
 import typer
 
-from qepose_tf.cli.options import Json, Limit, check_outputs
+from qepose_tf.cli.options import Json, Limit, Overrides, check_outputs
 from qepose_tf.terminal import STDOUT, show_report
 
 
 def train(
     config: Annotated[Path, typer.Argument(help="A YAML file, see configs/.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)
-    ] = None,
+    overrides: Overrides = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run of the name.")
     ] = False,
