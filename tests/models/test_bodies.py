@@ -1,5 +1,8 @@
 """Bodies by name, and bodies of the user's own."""
 
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from qepose_tf.models.pose_estimator import PoseEstimator
 from tests.backends import needs_tensorflow, to_numpy
 from tests.models.conftest import PAIR, random_facts, random_images
 
+ROOT = Path(__file__).parents[2]
 TAPPED = ("block_2_add", "block_5_add", "block_12_add", "out_relu")
 
 
@@ -192,6 +196,16 @@ def test_maps_may_come_as_a_dict():
     images = random_images(1, 64, 64)
     for found, expected in zip(body(images), plain(images), strict=True):
         np.testing.assert_array_equal(to_numpy(found), to_numpy(expected))
+
+
+def test_the_example_of_the_documentation():
+    text = (ROOT / "docs/TRAINING.md").read_text(encoding="utf-8")
+    section = text.partition("### A body of your own\n")[2]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[:1]
+    names: dict = {}
+    exec(compile(code, "docs/TRAINING.md", "exec"), names)
+    poses = names["model"].predict(random_images(1, 64, 64), verbose=0)["poses"]
+    assert poses.shape == (1, 30, 17, 2)
 
 
 @pytest.mark.slow
