@@ -70,13 +70,13 @@ def train(
 
 def import_weights(
     checkpoint: Annotated[
-        Path, typer.Argument(help="A PyTorch HRNet: .pth or .safetensors.")
+        Path, typer.Argument(help="A PyTorch checkpoint: .pth or .safetensors.")
     ],
     config: Annotated[Path, typer.Option(help="A YAML file that says which backbone.")],
     out: Annotated[Path, typer.Option(help="File to write, FILE.weights.h5.")],
     json_file: Json = None,
 ) -> None:
-    """Turn a public HRNet checkpoint into backbone weights to start from."""
+    """Turn a public PyTorch checkpoint into backbone weights to start from."""
     from qepose_tf.config import load_config
 
     resolved = load_config(config)
