@@ -111,20 +111,22 @@ def model_class(variant: str) -> type:
             features, offsets = outputs["keypoint_features"], outputs["query_offsets"]
             batch, height, width, keypoints, _ = ops.shape(offsets)
             hw = (height, width)
-            omega = self.cir_target.locate(facts["keypoints"], facts["area"], hw)
+            omega = self.cir_target.locate(facts.keypoints, facts.area, hw)
             # A cell has one owner: the statistics are those of the same cells.
-            counted = scatter_to_map(omega["owned"], omega["cells"], hw)
+            shape = (batch, *hw)
+            counted = scatter_to_map(omega.owned, omega.images, omega.cells, shape)
             counted = ops.reshape(counted, [batch, height * width])
             poses = self.encoding(features, offsets, training=training, counted=counted)
             poses = ops.reshape(poses, [batch, height, width, keypoints, 2])
-            return omega, take_cells(poses, omega["cells"])
+            return omega, take_cells(poses, omega.cells, omega.images)
 
     class FirstHop(PoseEstimator):
         def poses_in_omega(self, facts, outputs, training=False):
             hw = ops.shape(outputs["score_map"])[1:3]
-            omega = self.cir_target.locate(facts["keypoints"], facts["area"], hw)
-            hops = take_cells(outputs["query_offsets"], omega["cells"])
-            cells = ops.expand_dims(ops.cast(omega["cells"], "float32"), 2)
+            omega = self.cir_target.locate(facts.keypoints, facts.area, hw)
+            hops = outputs["query_offsets"]
+            hops = take_cells(hops, omega.cells, omega.images)
+            cells = ops.expand_dims(ops.cast(omega.cells, "float32"), 2)
             return omega, cells + hops
 
     return dict(zip(VARIANTS, (PoseEstimator, Dense, FirstHop), strict=True))[variant]

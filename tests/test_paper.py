@@ -55,7 +55,7 @@ def test_equation_2_consistent_instance_representation():
     }
     layer, omega = one_person()
     poses = np.full((1, 45, 1, 2), 106.0, "float32")
-    for place, cell in enumerate(ops.convert_to_numpy(omega["cells"])[0]):
+    for place, cell in enumerate(ops.convert_to_numpy(omega.cells)[0]):
         if tuple(cell) in miss:
             poses[0, place, 0] = np.add((6, 6), miss[tuple(cell)])
     target, _, _ = layer(poses, omega, np.zeros((1, *MAP_HW, 1), "float32"))
@@ -131,13 +131,13 @@ def test_equation_5_displacements_point_from_the_cell_to_the_keypoint():
     layer = CIRTargetLayer([0.5, 0.5])
     keypoints = np.float32([[[[25, 24, 2], [23, 24, 2]]]])
     omega = layer.locate(keypoints, np.float32([[100]]), MAP_HW)
-    cells = ops.convert_to_numpy(omega["cells"])[0]
+    cells = ops.convert_to_numpy(omega.cells)[0]
     place = np.flatnonzero((cells == [5, 7]).all(axis=-1))[0]
-    destination = ops.convert_to_numpy(omega["keypoints"])[0, place, :, :2]
+    destination = ops.convert_to_numpy(omega.keypoints)[0, place, :, :2]
     displacement = destination - cells[place]
     np.testing.assert_allclose(displacement, [[1.25, -1], [0.75, -1]])
     # Only the 45 cells of Omega have such a target.
-    assert len(cells) == 45 and float(ops.sum(omega["owned"])) == 45
+    assert len(cells) == 45 and float(ops.sum(omega.owned)) == 45
 
 
 @pytest.mark.parametrize(

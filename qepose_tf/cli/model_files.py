@@ -1,18 +1,20 @@
 """`qepose export` and `qepose info`."""
 
 import dataclasses
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from qepose_tf.cli.options import Json, Limit, Model, check_outputs
+from qepose_tf.cli.options import Json, Limit, Model, Overrides, check_outputs
 from qepose_tf.cli.terminal import show_report, show_table
 
 # Enough to know the range of every activation; more only cost time.
 CALIBRATION_IMAGES = 128
 COMPARED_IMAGES = 4
+CONFIGS = (".yaml", ".yml")
 
 
 class ExportFormat(str, Enum):
@@ -178,10 +180,13 @@ def info(
     source: Annotated[
         Path, typer.Argument(help="A config, a .keras model file or a run's folder.")
     ],
+    overrides: Overrides = None,
     json_file: Json = None,
 ) -> None:
     """Show size, cost, shapes and skeleton of a model; or how a run has done."""
     check_outputs(json_file)
+    if overrides and source.suffix not in CONFIGS:
+        raise ValueError(f"{source}: expected a config before {overrides[0]}")
     if source.is_dir():
         from qepose_tf.training.run_folder.summary import describe_run
 
@@ -190,7 +195,7 @@ def info(
     from qepose_tf.models import complexity
     from qepose_tf.models.pose_estimator import TRAINING_ONLY
 
-    model = _model_of(source)
+    model = _model_of(source, overrides or ())
     side = model.input_size
     shapes = model.compute_output_shape((None, side, side, 3))
     report = {
@@ -210,15 +215,15 @@ def info(
     show_report(report, json_file, skeleton=keypoints)
 
 
-def _model_of(source: Path) -> Any:
-    if source.suffix not in (".yaml", ".yml"):
+def _model_of(source: Path, overrides: Sequence[str]) -> Any:
+    if source.suffix not in CONFIGS:
         from qepose_tf.models import load_model
 
         return load_model(source)
     from qepose_tf.config.reading import load_config
     from qepose_tf.skeleton import Skeleton
 
-    config = load_config(source)
+    config = load_config(source, overrides)
     skeleton = Skeleton.load(config.skeleton)
     from qepose_tf.building import build_model
 

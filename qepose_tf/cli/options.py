@@ -9,6 +9,9 @@ from qepose_tf.cli.terminal import STDOUT
 from qepose_tf.files.whole_files import writable_folder
 
 Model = Annotated[Path, typer.Argument(help="A .keras model file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)
+]
 Json = Annotated[
     Path | None,
     typer.Option("--json", metavar="[FILE]", help="Write the result as JSON."),

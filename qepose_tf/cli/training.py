@@ -5,15 +5,13 @@ from typing import Annotated
 
 import typer
 
-from qepose_tf.cli.options import Json, Limit, check_outputs
+from qepose_tf.cli.options import Json, Limit, Overrides, check_outputs
 from qepose_tf.cli.terminal import STDOUT, show_report
 
 
 def train(
     config: Annotated[Path, typer.Argument(help="A YAML file, see configs/.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)
-    ] = None,
+    overrides: Overrides = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run of the name.")
     ] = False,
@@ -72,13 +70,13 @@ def train(
 
 def import_weights(
     checkpoint: Annotated[
-        Path, typer.Argument(help="A PyTorch HRNet: .pth or .safetensors.")
+        Path, typer.Argument(help="A PyTorch checkpoint: .pth or .safetensors.")
     ],
     config: Annotated[Path, typer.Option(help="A YAML file that says which backbone.")],
     out: Annotated[Path, typer.Option(help="File to write, FILE.weights.h5.")],
     json_file: Json = None,
 ) -> None:
-    """Turn a public HRNet checkpoint into backbone weights to start from."""
+    """Turn a public PyTorch checkpoint into backbone weights to start from."""
     from qepose_tf.config.reading import load_config
 
     resolved = load_config(config)

@@ -1,14 +1,14 @@
 """A config read from YAML, with dotted `key=value` overrides, and written back."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pydantic
 import yaml
 
+from qepose_tf.config.errors import explain
 from qepose_tf.config.schema import Config
 from qepose_tf.config.yaml_values import parse_yaml
 from qepose_tf.files.whole_files import write_file
@@ -40,7 +40,7 @@ def load_config(
     try:
         return Config.model_validate(values)
     except pydantic.ValidationError as error:
-        lines = [_explain(details, values) for details in error.errors()]
+        lines = [explain(details, values, Config) for details in error.errors()]
         key, text = lines[0]
         source = "command line" if key in overridden else path
         others = {other for other, _ in lines} - {key}
@@ -89,60 +89,3 @@ def _set(values: dict[str, Any], key: str, value: Any) -> str:
         section = inner
     section[last] = value
     return key
-
-
-def _explain(details: dict[str, Any], values: dict[str, Any]) -> tuple[str, str]:
-    """One pydantic error as (dotted key, 'key = value: expected ...')."""
-    path = _existing_path(details["loc"], values)
-    if details["type"] in ("missing", "extra_forbidden"):
-        path = details["loc"]
-    key = ".".join(str(part) for part in path)
-    if details["type"] == "missing":
-        return key, f"{key}: expected a value, got none"
-    if details["type"] == "extra_forbidden":
-        return key, f"unknown key {key} = {details['input']!r}, {_suggest(path)}"
-    message = details["msg"].removeprefix("Value error, ")
-    message = message.replace("Input should be ", "expected ")
-    message = message.replace("String should match", "expected to match")
-    return key, f"{key} = {details['input']!r}: {message}"
-
-
-def _existing_path(loc: Sequence[Any], values: Any) -> list[Any]:
-    """`loc` up to where the document ends: pydantic appends names of union members."""
-    path = []
-    for part in loc:
-        inside = part in values if isinstance(values, dict) else isinstance(part, int)
-        if not inside or not isinstance(values, dict | list):
-            break
-        values = values[part]
-        path.append(part)
-    return path
-
-
-def _suggest(path: Sequence[Any]) -> str:
-    section: Any = Config
-    for part in path[:-1]:
-        field = section.model_fields[part].annotation
-        models = [field, *get_args(field)]
-        section = next(m for m in models if hasattr(m, "model_fields"))
-    elsewhere = _places(Config, str(path[-1]))
-    if elsewhere:
-        return f"did you mean {elsewhere[0]}?"
-    known = list(section.model_fields)
-    near = difflib.get_close_matches(str(path[-1]), known, 1)
-    if near:
-        return f"did you mean {'.'.join(map(str, [*path[:-1], near[0]]))}?"
-    return f"expected one of {', '.join(known)}"
-
-
-def _places(section: type[pydantic.BaseModel], key: str, prefix: str = "") -> list[str]:
-    """Where in the config a key of this name stands, as dotted keys."""
-    found = []
-    for name, field in section.model_fields.items():
-        if name == key:
-            found.append(prefix + name)
-        elif isinstance(field.annotation, type) and issubclass(
-            field.annotation, pydantic.BaseModel
-        ):
-            found += _places(field.annotation, key, f"{prefix}{name}.")
-    return found

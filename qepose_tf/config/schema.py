@@ -117,6 +117,13 @@ class DatasetConfig(_Section):
         return self
 
 
+Datasets = Annotated[
+    Annotated[DatasetConfig, pydantic.Tag("one")]
+    | Annotated[list[DatasetConfig], pydantic.Tag("several")],
+    pydantic.Discriminator(lambda v: "several" if isinstance(v, list) else "one"),
+]
+
+
 class SyntheticConfig(_Section):
     """Drawn scenes, written once to `folder` as COCO-format datasets."""
 
@@ -140,7 +147,7 @@ class DataConfig(_Section):
     """Where images and labels come from: COCO files or synthetic scenes."""
 
     root: Place = Path(".")
-    train: DatasetConfig | list[DatasetConfig] | None = None
+    train: Datasets | None = None
     val: DatasetConfig | None = None
     synthetic: SyntheticConfig | None = None
     max_people: Count = 30
@@ -173,8 +180,8 @@ class AugmentConfig(_Section):
     rotation: Annotated[float, Field(strict=True, ge=0, le=180)] = 30.0
     scale: tuple[Positive, Positive] = (0.75, 1.5)
     shift: NonNegative = 40.0
-    person_crop: Fraction = 0.0  # share of crops about one person
-    person_scale: tuple[Positive, Positive] = (1.1, 3.0)
+    person_crop: Fraction = 0.0  # share of crops that are laid about one person
+    person_scale: tuple[Positive, Positive] = (1.1, 3.0)  # times the person's box
     brightness: Fraction = 0.4
     contrast: Fraction = 0.4
     saturation: Fraction = 0.4
@@ -201,7 +208,8 @@ class TrainConfig(_Section):
     drop_factor: Positive = 0.1
     warmup_steps: Natural = 500
     freeze_backbone_epochs: Natural = 0
-    freeze_to_stride: Literal[2, 4, 8, 16, 32] | None = None  # for the whole run
+    # The body's layers up to this stride keep their weights for the whole run.
+    freeze_to_stride: Literal[2, 4, 8, 16, 32] | None = None
     backbone_rate_factor: Positive = 1.0
     ema_momentum: Fraction | None = None
     gradient_clip_norm: Positive | None = None

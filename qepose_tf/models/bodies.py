@@ -1,12 +1,15 @@
 """Bodies: what turns an image into feature maps at strides 4 to 32."""
 
+import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import keras
 
 from qepose_tf.models.efficientnet import efficientnet_lite0
 from qepose_tf.models.hrnet import VARIANTS, hrnet
+from qepose_tf.models.pyramid import NAME as PYRAMID_NAME
 
 STRIDES = (4, 8, 16, 32)
 _PROBE = 64  # pixels of an image that shows a body's strides
@@ -39,7 +42,7 @@ def build_body(
     Example:
         >>> body = build_body("efficientnet_lite0")
         >>> [output.shape[-1] for output in body.outputs]
-        [32, 48, 48, 48]
+        [24, 24, 40, 40]
     """
     if isinstance(backbone, str):
         rows = named_bodies()
@@ -57,6 +60,27 @@ def build_body(
     return _four_maps(backbone)
 
 
+def to_config(backbone: str | keras.Model) -> str | dict[str, Any]:
+    """What `from_config` builds a backbone from: its name, or the model's config."""
+    if isinstance(backbone, str):
+        return backbone
+    return keras.saving.serialize_keras_object(_four_maps(backbone))
+
+
+def from_config(
+    config: str | dict[str, Any], custom_objects: dict[str, Any] | None = None
+) -> str | keras.Model:
+    """The inverse of `to_config`; a model has fresh weights.
+
+    Args:
+        config: of a backbone.
+        custom_objects: classes that the model consists of, by name.
+    """
+    if isinstance(config, str):
+        return config
+    return keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
+
+
 def name_of(body: keras.Model) -> str | None:
     """The name of a body in `named_bodies`; None for one of the user's own."""
     layers = {layer.name for layer in body.layers}
@@ -65,13 +89,14 @@ def name_of(body: keras.Model) -> str | None:
     if "layer1_0_add" not in layers:
         return None
     width = body.outputs[0].shape[-1]
-    return next(name for name, row in VARIANTS.items() if row.width == width)
+    return next((name for name, row in VARIANTS.items() if row.width == width), None)
 
 
 def layers_up_to(body: keras.Model, stride: int) -> list[keras.Layer]:
     """The first layers of a body, before its map is first coarser than a stride.
 
-    These are what transfers best: a short training leaves them as they came.
+    These are what transfers best: a short training leaves them as they came. A feature
+    pyramid comes without public weights and is never among them.
 
     Args:
         body: of `build_body`.
@@ -82,24 +107,30 @@ def layers_up_to(body: keras.Model, stride: int) -> list[keras.Layer]:
     """
     first = []
     for layer, here in layer_strides(body):
-        if here > stride:
+        if here > stride or layer.name.startswith(f"{PYRAMID_NAME}_"):
             break
         first.append(layer)
     return first
 
 
 def layer_strides(body: keras.Model) -> list[tuple[keras.Layer, int]]:
-    """The body's layers and the stride of what each puts out."""
-    side = _PROBE * 4
-    shown = keras.Model(body.inputs, [layer.output for layer in body.layers])
+    """The body's layers and the stride of what each puts out.
+
+    Of a layer without a map, such as the mean of one, the stride is the side of a large
+    image.
+    """
+    side = 16 * _PROBE
+    shown = keras.Model(body.inputs[0], [layer.output for layer in body.layers])
     specs = shown.compute_output_spec(
         keras.KerasTensor((1, side, side, 3), body.inputs[0].dtype)
     )
     strides = []
     for layer, spec in zip(body.layers, specs, strict=True):
-        output = keras.tree.flatten(spec)[0]
-        spatial = len(output.shape) == 4 and output.shape[1]
-        strides.append((layer, side // output.shape[1] if spatial else side))
+        shape = keras.tree.flatten(spec)[0].shape
+        # A border that a layer pads makes its map a little larger than the stride says.
+        spatial = len(shape) == 4 and shape[1]
+        stride = 2 ** round(math.log2(side / shape[1])) if spatial else side
+        strides.append((layer, stride))
     return strides
 
 
@@ -123,8 +154,8 @@ def _four_maps(model: keras.Model) -> keras.Model:
             f"3), build it with input_shape=(None, None, 3); got {shapes}"
         )
     body = model
-    if getattr(model, "pyramid_outputs", None) is not None:
-        body = keras.Model(model.inputs, maps, name=model.name)
+    if not isinstance(model.output, list) or hasattr(model, "pyramid_outputs"):
+        body = keras.Model(model.inputs[0], maps, name=model.name)
     probe = keras.KerasTensor((1, _PROBE, _PROBE, 3), model.inputs[0].dtype)
     specs = keras.tree.flatten(body.compute_output_spec(probe))
     sides = [tuple(spec.shape[1:3]) for spec in specs]

@@ -6,7 +6,7 @@ import keras
 
 from qepose_tf.layers.keypoint_query import KeypointQuery
 from qepose_tf.layers.pose_query import PoseQueryEncoding
-from qepose_tf.layers.upsample import Upsample
+from qepose_tf.models.bodies import layer_strides
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.ops.geometry import STRIDE
 
@@ -29,9 +29,10 @@ def macs(model: PoseEstimator, height: int, width: int) -> int:
     """
     pixels = height * width
     body = sum(
-        pixels // stride**2 * math.prod(layer.kernel.shape)
-        for layer, stride in _strides(model.body)
-        if isinstance(layer, keras.layers.Conv2D)
+        pixels // stride**2 * math.prod(weight.shape)
+        for layer, stride in layer_strides(model.body)
+        for weight in layer.weights
+        if "kernel" in weight.name
     )
     return body + pixels // STRIDE**2 * _head_macs_per_cell(model)
 
@@ -51,7 +52,7 @@ def activations(model: PoseEstimator, height: int, width: int) -> int:
     pixels = height * width
     body = sum(
         pixels // stride**2 * layer.output.shape[-1]
-        for layer, stride in _strides(model.body)
+        for layer, stride in layer_strides(model.body)
     )
     head = sum(map(_numbers_per_cell, model.layers))
     return body + pixels // STRIDE**2 * head
@@ -79,29 +80,11 @@ def _numbers_per_cell(layer: keras.Layer) -> int:
     return sum(outputs) + inside
 
 
-def _strides(body: keras.Model) -> list[tuple[keras.Layer, int]]:
-    """The body's layers and the stride of what they put out."""
-    strides = {}
-    result = []
-    for layer in body.layers:
-        inputs = keras.tree.flatten(layer.input)
-        stride = strides[id(inputs[0])] if inputs else 1
-        if isinstance(layer, keras.layers.Conv2D):
-            stride *= layer.strides[0]
-        elif isinstance(layer, Upsample):
-            stride //= layer.factor
-        strides[id(layer.output)] = stride
-        result.append((layer, stride))
-    return result
-
-
 def _head_macs_per_cell(model: PoseEstimator) -> int:
     """The head's layers all stand at stride 4; biases and norms do not multiply."""
-    kernels = {
-        weight.path: math.prod(weight.shape)
-        for weight in model.trainable_weights
-        if weight.name == "kernel"
-    }
-    for weight in model.body.trainable_weights:
-        kernels.pop(weight.path, None)
-    return sum(kernels.values())
+    of_body = {id(weight) for weight in model.body.weights}
+    return sum(
+        math.prod(weight.shape)
+        for weight in model.weights
+        if weight.name == "kernel" and id(weight) not in of_body
+    )

@@ -95,7 +95,7 @@ def efficientnet_lite0(
 
     Returns:
         A functional model from `[B, H, W, 3]`, sides multiples of 32, to four maps
-        `[B, H / s, W / s, C]`: C = 32, 48, 48, 48 for `s` in 4, 8, 16, 32.
+        `[B, H / s, W / s, C]`: C = 24, 24, 40, 40 for `s` in 4, 8, 16, 32.
     """
     build = _Encoder(momentum, synchronized)
     images = keras.Input((None, None, 3), name="images")

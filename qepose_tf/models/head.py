@@ -33,13 +33,7 @@ def build_head(branches: list, num_keypoints: int, settings: HeadSettings, norm:
         and `query_offsets`, see `displacements`; and the layer from these and cells to
         poses.
     """
-    general = layers.Concatenate(name="general_feature")(
-        [branches[0]]
-        + [
-            Upsample(2**i, "bilinear", name=f"upsample_{i}")(branch)
-            for i, branch in enumerate(branches[1:], start=1)
-        ]
-    )
+    general = general_feature(branches)
     features, offsets, encoding = displacements(
         general,
         num_keypoints,
@@ -62,6 +56,19 @@ def build_head(branches: list, num_keypoints: int, settings: HeadSettings, norm:
     if settings.quality_branch:
         maps["quality_map"] = quality(encoded, norm)
     return maps, features, offsets, encoding
+
+
+def general_feature(branches: list):
+    """All maps of the body at the size of the first, in one: `[B, H, W, C]`.
+
+    Args:
+        branches: `[B, H / s, W / s, C]`, each at half the size of the one before.
+    """
+    upsampled = [
+        Upsample(2**i, "bilinear", name=f"upsample_{i}")(branch)
+        for i, branch in enumerate(branches[1:], start=1)
+    ]
+    return layers.Concatenate(name="general_feature")([branches[0], *upsampled])
 
 
 def displacements(

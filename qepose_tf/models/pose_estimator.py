@@ -15,7 +15,7 @@ from qepose_tf.losses import (
     quality_loss_sum,
     score_loss_sum,
 )
-from qepose_tf.models.bodies import build_body
+from qepose_tf.models import bodies
 from qepose_tf.models.head import build_head, ranking
 from qepose_tf.models.metrics import Correlation
 from qepose_tf.models.settings import (
@@ -36,9 +36,8 @@ MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 STRIDE_32 = 32
 TRAINING_ONLY = ("keypoint_features", "query_offsets")
-# Only TensorFlow has arrays whose size differs from step to step; a batch with many
-# people in one image costs as many cells there as are owned, not as many as padding
-# has.
+# Only TensorFlow has arrays whose size differs from step to step. Packed, a batch costs
+# as many cells as are owned; padded, as many as its image with most people has.
 _PACKED = keras.backend.backend() == "tensorflow"
 
 
@@ -130,7 +129,7 @@ class PoseEstimator(keras.Model):
         keras.config.set_dtype_policy(policy)
         try:
             norm = batch_norm.to_dict()
-            body = build_body(backbone, **norm)
+            body = bodies.build_body(backbone, **norm)
             # Functional graph
             images = keras.Input((None, None, 3), dtype="float32", name="images")
             branches = body(_normalisation(mean, std)(images))
@@ -264,9 +263,8 @@ class PoseEstimator(keras.Model):
             What `CIRTargetLayer.locate` returns, and poses `[B, P, K, 2]` in cells.
         """
         map_hw = ops.shape(outputs["score_map"])[1:3]
-        omega = self.cir_target.locate(
-            facts.keypoints, facts.area, map_hw, packed=_PACKED
-        )
+        located = facts.keypoints, facts.area, map_hw
+        omega = self.cir_target.locate(*located, packed=_PACKED)
         poses = self.encoding(
             outputs["keypoint_features"],
             outputs["query_offsets"],
@@ -308,12 +306,9 @@ class PoseEstimator(keras.Model):
 
     def get_config(self):
         """Everything that builds this model again."""
-        backbone = self.backbone
-        if not isinstance(backbone, str):
-            backbone = keras.saving.serialize_keras_object(self.body)
         return {
             "skeleton": self.skeleton.to_dict(),
-            "backbone": backbone,
+            "backbone": bodies.to_config(self.backbone),
             "input_size": self.input_size,
             "head": self.head_settings.to_dict(),
             "loss": self.loss_settings.to_dict(),
@@ -329,8 +324,5 @@ class PoseEstimator(keras.Model):
     def from_config(cls, config, custom_objects=None):
         """The inverse of `get_config`; configs of version 0.1 are read, too."""
         config = grouped(config)
-        if isinstance(config["backbone"], dict):
-            config["backbone"] = keras.saving.deserialize_keras_object(
-                config["backbone"], custom_objects=custom_objects
-            )
-        return cls(**config)
+        backbone = bodies.from_config(config["backbone"], custom_objects)
+        return cls(**{**config, "backbone": backbone})

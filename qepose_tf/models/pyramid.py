@@ -7,10 +7,10 @@ from keras import layers
 from qepose_tf.layers.upsample import Upsample
 from qepose_tf.models.hrnet import Builder
 
+NAME = "pyramid"  # what the names of its layers begin with
 
-def top_down(
-    maps: list, channels: int, outputs: Sequence[int], build: Builder, name="pyramid"
-) -> list:
+
+def top_down(maps: list, channels: int, outputs: Sequence[int], build: Builder) -> list:
     """Adds each map, brought to the same width, to the next finer one.
 
     Feature Pyramid Networks (Lin et al., CVPR 2017) with a normalised 3x3 convolution
@@ -21,7 +21,6 @@ def top_down(
         channels: of the maps as they are added up.
         outputs: channels of each output.
         build: makes the layers.
-        name: what the layers' names begin with.
 
     Returns:
         As many maps of the same sizes, finest first.
@@ -29,7 +28,7 @@ def top_down(
     results = []
     above = None
     for level, features in reversed(list(enumerate(maps, start=2))):
-        here = f"{name}_{level}"
+        here = f"{NAME}_{level}"
         x = build.norm(
             build.conv(features, channels, 1, f"{here}_lateral"), f"{here}_bn"
         )

@@ -107,6 +107,10 @@ def locate_omega(keypoints_px, area, map_hw, radius: float, packed: bool) -> Ome
         radius: of a disc, in cells.
         packed: whether cells that do not count are left out.
     """
+    if packed:
+        # The cell that does not count needs a person, who is not there where M is 0.
+        keypoints_px = ops.pad(keypoints_px, [[0, 0], [0, 1], [0, 0], [0, 0]])
+        area = ops.pad(area, [[0, 0], [0, 1]])
     keypoints = keypoints_inside(keypoints_px, map_hw)  # [B, M, K, 3]
     disc_centres, valid = centres(keypoints_px, area, map_hw)
     cells, owned = disc_cells(disc_centres, valid, area, map_hw, radius)

@@ -44,7 +44,10 @@ from qepose_tf.training.run_folder import folder as run_folder
 from qepose_tf.training.run_folder.folder import RunFolder, open_run_folder
 from qepose_tf.training.run_folder.resume import restore
 from qepose_tf.training.run_folder.state import RunState
-from qepose_tf.training.run_folder.summary import write_environment, write_summary
+from qepose_tf.training.run_folder.summary import (
+    write_environment,
+    write_summary,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ and the layers of a block in the order in which they run.
 
 from qepose_tf.models.efficientnet import STAGES
 
-PYRAMID = "pyramid_"  # layers that the checkpoints' network does not have
 CLASSIFIER_PARTS = ("_conv_head", "_bn1", "_fc", "conv_head", "bn2", "classifier")
 # timm's layers of a block that widens its input, and of one that does not.
 _WIDE = {

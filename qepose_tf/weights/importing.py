@@ -79,14 +79,14 @@ class ImportReport:
 def import_weights(
     checkpoint: str | Path, model: keras.Model, out: str | Path | None = None
 ) -> ImportReport:
-    """Puts a PyTorch HRNet's weights into the model's body.
+    """Puts a PyTorch checkpoint's weights into the model's body.
 
     Nothing in the checkpoint is executed, and no weight changes before all of it has
     been checked.
 
     Args:
         checkpoint: of `torch.save` or safetensors: HRNet for ImageNet or pose, DEKR,
-            timm or mmpose.
+            timm or mmpose; for `efficientnet_lite0`, that network for ImageNet.
         model: a `PoseEstimator`.
         out: also write the body's weights to this file, which ends in `.weights.h5`.
 

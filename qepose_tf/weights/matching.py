@@ -10,6 +10,7 @@ from ml_dtypes import bfloat16
 
 from qepose_tf.models.bodies import name_of
 from qepose_tf.models.hrnet import VARIANTS
+from qepose_tf.models.pyramid import NAME as PYRAMID_NAME
 from qepose_tf.weights import efficientnet
 from qepose_tf.weights.state_dict import names_of
 
@@ -137,7 +138,7 @@ def _match_efficientnet(tensors: dict[str, np.ndarray], body: keras.Model) -> Ma
             f"holds tensors that EfficientNet-Lite0 lacks: {names_of(unknown)}"
         )
     missing = [name for name in weights if name not in found]
-    kept = [name for name in missing if name.startswith(efficientnet.PYRAMID)]
+    kept = [name for name in missing if name.startswith(f"{PYRAMID_NAME}_")]
     if len(kept) < len(missing):
         lacking = [name for name in missing if name not in kept]
         raise ValueError(f"lacks tensors that the body needs: {names_of(lacking)}")

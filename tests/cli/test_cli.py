@@ -221,6 +221,16 @@ def test_info_of_a_model_and_of_its_config_agree(capsys, tmp_path, model_file):
     }
 
 
+def test_info_takes_overrides_of_a_config_alone(capsys, model_file):
+    words = ["info", str(ROOT / "configs/people.yaml"), "data.root=nowhere"]
+    assert main([*words, "model.input_size=64", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["input_size"] == 64
+    assert 0 < report["macs"] and 0 < report["body_trainable_params"] < 5e6
+    error = fails(capsys, "info", model_file, "model.input_size=64")
+    assert "model.keras: expected a config before model.input_size=64" in error
+
+
 def test_evaluate_names_the_ten_figures(
     capsys, tmp_path, model_file, images, annotations
 ):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from qepose_tf.layers.cir_target import CIRTargetLayer
+from qepose_tf.ops.facts import Omega
 from tests.backends import everywhere, to_numpy
 
 MAP_HW = (12, 16)  # of an input of 48 x 64 pixels
@@ -23,18 +24,17 @@ def located(layer, keypoints, area):
 
 
 def perfect(omega):
-    return omega["keypoints"][..., :2]
+    return omega.keypoints[..., :2]
 
 
 def targets(layer, omega, poses, ignore=None):
     if ignore is None:
         ignore = np.zeros((len(poses), *MAP_HW, 1), "float32")
-    names = sorted(omega)
 
-    def call(poses, ignore, *facts):
-        return layer(poses, dict(zip(names, facts, strict=True)), ignore)
+    def call(poses, ignore, *fields):
+        return layer(poses, Omega(*fields), ignore)
 
-    return everywhere(call, poses, ignore, *(omega[name] for name in names))
+    return everywhere(call, poses, ignore, *omega)
 
 
 def test_config():
@@ -61,19 +61,19 @@ def test_locate_says_whose_pose_a_cell_should_have():
     layer = CIRTargetLayer(SIGMAS)
     keypoints, area = two_people()
     omega = located(layer, keypoints, area)
-    assert omega["cells"].shape == (1, 3 * 45, 2)
-    assert omega["keypoints"].shape == (1, 3 * 45, 3, 3)
-    owned = omega["owned"].reshape(3, 45)
+    assert omega.cells.shape == (1, 3 * 45, 2)
+    assert omega.keypoints.shape == (1, 3 * 45, 3, 3)
+    owned = omega.owned.reshape(3, 45)
     # The smaller person owns all its 45 cells. Discs two cells apart share 5 of 7 in
     # each of the five middle rows and 3 of 5 in the two others: 31.
     assert owned.sum(-1).tolist() == [45 - 31, 45, 0]
-    by_person = omega["keypoints"].reshape(3, 45, 3, 3)
+    by_person = omega.keypoints.reshape(3, 45, 3, 3)
     for person in range(2):
         expected = keypoints[0, person].copy()
         expected[:, :2] /= 4
         expected[:, 2] = expected[:, 2] > 0
         np.testing.assert_array_equal(by_person[person, 7], expected)
-    np.testing.assert_array_equal(omega["area"].reshape(3, 45)[:, 0], [25, 6.25, 0])
+    np.testing.assert_array_equal(omega.area.reshape(3, 45)[:, 0], [25, 6.25, 0])
 
 
 def test_perfect_poses_have_the_target_one_in_omega_and_zero_elsewhere():
@@ -87,7 +87,7 @@ def test_perfect_poses_have_the_target_one_in_omega_and_zero_elsewhere():
     np.testing.assert_array_equal(
         weight[0, :, :, 0], np.where(inside, 1, np.float32(0.1))
     )
-    np.testing.assert_array_equal(quality, omega["owned"])
+    np.testing.assert_array_equal(quality, omega.owned)
 
 
 def test_the_target_is_the_quality_of_the_predicted_pose():
@@ -96,7 +96,7 @@ def test_the_target_is_the_quality_of_the_predicted_pose():
     area[0, 1] = 0  # the first person alone
     omega = located(layer, keypoints, area)
     poses = perfect(omega).copy()
-    cells = omega["cells"][0]
+    cells = omega.cells[0]
     at = np.flatnonzero((cells == [5, 4]).all(-1))[0]
     # k = 2 sigma = 1, area 25 cells: 5 cells away e^(-25 / 50); the other two are 1.
     poses[0, at, 0] += [3, 4]
@@ -171,4 +171,4 @@ def test_unlabelled_keypoints_may_hold_anything():
 
 def with_poses(layer, keypoints, area):
     omega = to_numpy(layer.locate(keypoints, area, MAP_HW))
-    return omega, np.full(omega["keypoints"].shape[:3] + (2,), 6.0, "float32")
+    return omega, np.full(omega.keypoints.shape[:3] + (2,), 6.0, "float32")

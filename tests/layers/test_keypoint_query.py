@@ -139,7 +139,8 @@ def test_training_at_chosen_cells_equals_training_the_dense_map(semantic_points)
     layer = encoding(5, semantic_points)
     features, offsets = (keras.Variable(array) for array in maps(5))
     variables = [*layer.trainable_variables, features, offsets]
-    counted_map = to_numpy(scatter_to_map(owned, cells, (HEIGHT, WIDTH)))
+    images = np.int32([[0], [1]]).repeat(cells.shape[1], axis=1)
+    counted_map = to_numpy(scatter_to_map(owned, images, cells, (2, HEIGHT, WIDTH)))
     counted_map = counted_map.reshape(2, HEIGHT * WIDTH)
     truth = random_inputs(2, HEIGHT * WIDTH, 5, 2, seed=9) * 5
     rows = (cells[..., 1] * WIDTH + cells[..., 0])[..., None, None]

@@ -31,12 +31,14 @@ def detections(keypoints_px, area):
     # The score falls away from the centre, as that of a trained network does.
     away = cells - ops.repeat(centres, disc, axis=1)
     away2 = ops.sum(ops.square(ops.cast(away, "float32")), axis=-1)
-    score_map = targets.scatter_to_map(owned * (1 - 0.02 * away2), cells, MAP_HW)
+    images = ops.tile(ops.arange(batch)[:, None], [1, people * disc])
+    where = images, cells, (batch, *MAP_HW)
+    score_map = targets.scatter_to_map(owned * (1 - 0.02 * away2), *where)
     keypoints = targets.keypoints_inside(keypoints_px, MAP_HW)
     points = ops.reshape(ops.repeat(keypoints[..., :2], disc, 1), [batch, -1, 17, 2])
     offsets = points - ops.cast(cells, "float32")[:, :, None]
     channels = [
-        targets.scatter_to_map(owned * offsets[:, :, k, axis], cells, MAP_HW)
+        targets.scatter_to_map(owned * offsets[:, :, k, axis], *where)
         for k in range(17)
         for axis in range(2)
     ]

@@ -181,22 +181,28 @@ def test_nobody_owns_nothing():
     assert cells.shape == (2, 0, 45, 2) and owned.shape == (2, 0, 45)
 
 
+def scattered_to_two(values, images, cells):
+    return scatter_to_map(values, images, cells, (2, *MAP_HW))
+
+
 def test_scatter_to_map_equals_its_twin():
     rng = np.random.default_rng(0)
     cells = rng.integers(0, [16, 12], (2, 200, 2)).astype("int32")
     values = rng.normal(size=(2, 200)).astype("float32")
-    scattered = everywhere(lambda v, c: scatter_to_map(v, c, MAP_HW), values, cells)
+    images = rng.integers(0, 2, (2, 200)).astype("int32")
+    scattered = everywhere(scattered_to_two, values, images, cells)
     expected = np.zeros((2, *MAP_HW, 1))
     for image, place in np.ndindex(2, 200):
         x, y = cells[image, place]
-        expected[image, y, x, 0] += values[image, place]
+        expected[images[image, place], y, x, 0] += values[image, place]
     np.testing.assert_allclose(scattered, expected, atol=1e-5)
 
 
 def test_scatter_nothing():
     scattered = everywhere(
-        lambda v, c: scatter_to_map(v, c, MAP_HW),
+        scattered_to_two,
         np.zeros((2, 0), "float32"),
+        np.zeros((2, 0), "int32"),
         np.zeros((2, 0, 2), "int32"),
     )
     np.testing.assert_array_equal(scattered, np.zeros((2, *MAP_HW, 1)))

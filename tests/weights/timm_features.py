@@ -38,8 +38,10 @@ def random_model(name: str) -> torch.nn.Module:
     return model
 
 
-def features(model: torch.nn.Module, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Every map of `LAYERS`, `[B, H, W, C]`, of images `[B, H, W, 3]`."""
+def features(
+    model: torch.nn.Module, images: np.ndarray, layers: tuple[str, ...] = LAYERS
+) -> dict[str, np.ndarray]:
+    """Every map of the layers, `[B, H, W, C]`, of images `[B, H, W, 3]`."""
     maps = {}
 
     def keep(name):
@@ -51,7 +53,7 @@ def features(model: torch.nn.Module, images: np.ndarray) -> dict[str, np.ndarray
         return hook
 
     hooks = [
-        model.get_submodule(name).register_forward_hook(keep(name)) for name in LAYERS
+        model.get_submodule(name).register_forward_hook(keep(name)) for name in layers
     ]
     with torch.no_grad():
         model(torch.from_numpy(images).permute(0, 3, 1, 2))

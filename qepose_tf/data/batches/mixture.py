@@ -26,8 +26,8 @@ def mixture(
         returned as it is.
 
     Raises:
-        ValueError: There is no data set, shares and data sets differ in number, or the
-            skeletons differ.
+        ValueError: There is no data set, shares and data sets differ in number, a
+            share is not positive, or the skeletons differ.
 
     Example:
         >>> both = mixture([photographs, drawings], shares=[3, 1])  # doctest: +SKIP
@@ -47,6 +47,8 @@ def mixture(
             )
     sizes = [len(dataset.records) for dataset in datasets]
     weights = np.array(sizes if shares is None else shares, np.float64)
+    if not (np.isfinite(weights) & (weights > 0)).all():
+        raise ValueError(f"expected positive shares, got {weights.tolist()}")
     fractions = (weights / weights.sum()).tolist()
     _tell(datasets, fractions)
     return dataclasses.replace(

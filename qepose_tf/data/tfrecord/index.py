@@ -13,6 +13,8 @@ from qepose_tf.data.coco.dataset import ImageRecord
 from qepose_tf.data.coco.ignore_regions import encoded
 from qepose_tf.data.tfrecord.stored_image import Shard, StoredImage
 
+EVERYONE = "everyone_labelled"  # the column of the records' field
+
 
 class Place(NamedTuple):
     """Where an image is stored, see `StoredImage`.
@@ -58,6 +60,7 @@ def pack_index(
         arrays[field] = np.array([getattr(r, field) for r in records], np.int64)
     arrays |= {
         "labelled": np.array(labelled, bool),
+        EVERYONE: np.array([r.everyone_labelled for r in records], bool),
         "names": _joined(texts),
         "name_bounds": _bounds(texts),
         "people_bounds": _bounds([record.area for record in records]),
@@ -89,6 +92,8 @@ def unpack_index(
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file}
     rows = np.arange(len(arrays["image_id"]))
+    # Folders that were prepared before images could say it have no such column.
+    everyone = arrays.get(EVERYONE, np.ones(len(rows), bool)).tolist()
     rows = rows[arrays["labelled"]] if only_labelled else rows
     names = _pieces(arrays["names"], arrays["name_bounds"])
     counts = _pieces(arrays["counts"], arrays["counts_bounds"])
@@ -115,6 +120,7 @@ def unpack_index(
                 arrays["area"][persons],
                 arrays["boxes"][persons],
                 tuple({"size": [height, width], "counts": code} for code in ignore),
+                everyone[row],
             )
         )
     return records

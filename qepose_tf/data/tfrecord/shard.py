@@ -29,7 +29,8 @@ def write_shard(
 
     Images that are missing, cannot be decoded or have another size than annotated are
     left out. The keys of a record are those of `tfrecord_lib`, and "image/labelled"
-    (1 where `only_labelled` keeps the image), "image/object/keypoints" (x, y, v of
+    (1 where `only_labelled` keeps the image), "image/everyone_labelled" (0 where people
+    may stand that nobody has labelled), "image/object/keypoints" (x, y, v of
     each person's K keypoints), "image/object/area", "image/object/bbox" (x, y, width,
     height), all in pixels, and "image/ignore/counts", compressed RLEs.
 
@@ -86,6 +87,7 @@ def _example(record: ImageRecord, name: str, labelled: bool, content: bytes) -> 
     codes = encoded(record.ignore, record.height, record.width)
     feature |= {
         "image/labelled": convert(int(labelled)),
+        "image/everyone_labelled": convert(int(record.everyone_labelled)),
         "image/object/keypoints": convert(record.keypoints, "float_list"),
         "image/object/area": convert(record.area, "float_list"),
         "image/object/bbox": convert(record.boxes, "float_list"),

@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from qepose_tf.data.tfrecord.manifest import ANNOTATIONS, FORMAT, INDEX, MANIFEST
+from qepose_tf.data.tfrecord.manifest import (
+    ANNOTATIONS,
+    FORMAT,
+    INDEX,
+    MANIFEST,
+)
 from qepose_tf.files.folder_lock import FolderLock
 from qepose_tf.files.whole_files import publish
 
