@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import get_args
 
 import keras
 import numpy as np
@@ -90,9 +91,16 @@ def test_tests_exist(token):
 def config_fields(section=Config, prefix=""):
     for name, field in section.model_fields.items():
         yield prefix + name
-        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            if hasattr(part, "model_fields"):
-                yield from config_fields(part, f"{prefix}{name}.")
+        for part in sections_in(field.annotation):
+            yield from config_fields(part, f"{prefix}{name}.")
+
+
+def sections_in(annotation):
+    """The sections that a field may hold, alone or in a list."""
+    if hasattr(annotation, "model_fields"):
+        yield annotation
+    for part in get_args(annotation):
+        yield from sections_in(part)
 
 
 def claims():

@@ -54,8 +54,8 @@ class Subclassed(keras.Model):
 
 
 def estimator(body, **settings):
-    sizes = {"input_size": 64, "keypoint_channels": 4, "instance_channels": 8}
-    return PoseEstimator(PAIR, backbone=body, **sizes, **settings)
+    small = {"keypoint_channels": 4, "instance_channels": 8}
+    return PoseEstimator(PAIR, backbone=body, input_size=64, head=small, **settings)
 
 
 @pytest.fixture(scope="module")

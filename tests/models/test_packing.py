@@ -25,10 +25,12 @@ def spread(*people):
     return facts
 
 
-def model_of(**settings):
+def model_of(head=None, loss=None):
     keras.utils.set_random_seed(0)
-    sizes = {"input_size": SIDE, "keypoint_channels": 4, "instance_channels": 8}
-    return PoseEstimator(PAIR, backbone="tiny", **sizes, **settings)
+    small = {"keypoint_channels": 4, "instance_channels": 8}
+    return PoseEstimator(
+        PAIR, backbone="tiny", input_size=SIDE, head=small | (head or {}), loss=loss
+    )
 
 
 def trained_by(model, facts, packed, monkeypatch):
@@ -89,10 +91,13 @@ def test_a_batch_that_shows_nobody(model, padding, monkeypatch):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"instance_label": "gaussian"},
-        {"instance_label": "discrete"},
-        {"quality_branch": True},
-        {"keypoint_query_encoding": False, "score_normaliser": "cells"},
+        {"loss": {"instance_label": "gaussian"}},
+        {"loss": {"instance_label": "discrete"}},
+        {"head": {"quality_branch": True}},
+        {
+            "head": {"keypoint_query_encoding": False},
+            "loss": {"score_normaliser": "cells"},
+        },
     ],
 )
 def test_whatever_the_model_is_taught(settings, monkeypatch):
