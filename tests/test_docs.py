@@ -21,6 +21,8 @@ PAGES = sorted(
 # docs/PAPER.md has shorter paths, which tests/test_paper_map.py checks.
 FOLDERS = "qepose_tf|tests|configs|experiments|benchmarks|examples|export|docs"
 PATH = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./-]*\w")
+SOURCE = re.compile(r"[\w/]+\.py")
+STARTS = (ROOT, ROOT / "qepose_tf")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 KEY = re.compile(rf"(?<![\w./-])(?:{'|'.join(Config.model_fields)})(?:\.[a-z_]+)+")
 NO_KEYS = (".py", ".yaml", ".json", ".safetensors", "model.fit", "model.compile")
@@ -69,6 +71,9 @@ def test_named_paths_exist(page):
         return
     for path in PATH.findall(text_of(page)):
         assert (ROOT / path).exists(), path
+    for path in filter(SOURCE.fullmatch, code_of(page)):
+        starts = (*STARTS, page.parent)
+        assert any((folder / path).exists() for folder in starts), path
 
 
 @pages
