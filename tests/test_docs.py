@@ -26,7 +26,7 @@ STARTS = (ROOT, ROOT / "qepose_tf")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 KEY = re.compile(rf"(?<![\w./-])(?:{'|'.join(Config.model_fields)})(?:\.[a-z_]+)+")
 NO_KEYS = (".py", ".yaml", ".json", ".safetensors", "model.fit", "model.compile")
-COMMANDS = set(typer.main.get_command(app).commands)
+COMMANDS = typer.main.get_command(app).commands
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 
@@ -101,9 +101,21 @@ def test_named_commands_exist(page):
             assert command in COMMANDS, command
 
 
+@pages
+def test_named_options_exist(page):
+    for code in code_of(page):
+        lines = code.replace("\\\n", " ")
+        for command, words in re.findall(r"^qepose ([a-z-]+)(.*)", lines, re.M):
+            known = {
+                option for found in COMMANDS[command].params for option in found.opts
+            }
+            words = words.partition(" #")[0]
+            assert set(re.findall(r"(?<=\s)--[a-z-]+", words)) <= known, words
+
+
 def test_the_readme_names_every_command():
     named = re.findall(r"\bqepose ([a-z-]+)", text_of(ROOT / "README.md"))
-    assert set(named) >= COMMANDS
+    assert set(named) >= set(COMMANDS)
 
 
 @pages
