@@ -10,6 +10,7 @@ import yaml
 
 from qepose_tf.cli import app
 from qepose_tf.config.schema import Config
+from tests.test_structure import ROW_OF
 
 ROOT = Path(__file__).parent.parent
 OUTSIDE = {".venv", "node_modules", "runs"}
@@ -74,6 +75,17 @@ def test_named_paths_exist(page):
     for path in filter(SOURCE.fullmatch, code_of(page)):
         starts = (*STARTS, page.parent)
         assert any((folder / path).exists() for folder in starts), path
+
+
+def test_the_drawing_shows_what_there_is():
+    drawing = (ROOT / "docs/architecture.svg").read_text(encoding="utf-8")
+    for path in re.findall(r"[\w/]+\.py", drawing):
+        assert (ROOT / "qepose_tf" / path).exists(), path
+    names = re.findall(r'class="n">([\w.]+)<', drawing)
+    modules = [name.removesuffix(".py") for name in names]
+    assert sorted(modules) == sorted(ROW_OF)
+    rows = [ROW_OF[module] for module in modules]
+    assert rows == sorted(rows, reverse=True)
 
 
 @pages
