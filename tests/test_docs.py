@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
@@ -141,9 +142,16 @@ def test_make_targets_exist(page):
 def keys_of(section, prefix=""):
     for name, field in section.model_fields.items():
         yield prefix + name
-        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            if hasattr(part, "model_fields"):
-                yield from keys_of(part, f"{prefix}{name}.")
+        for part in sections_in(field.annotation):
+            yield from keys_of(part, f"{prefix}{name}.")
+
+
+def sections_in(annotation):
+    """The sections that a field may hold, alone or in a list."""
+    if hasattr(annotation, "model_fields"):
+        yield annotation
+    for part in get_args(annotation):
+        yield from sections_in(part)
 
 
 @pages

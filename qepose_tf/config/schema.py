@@ -17,6 +17,7 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 Natural = Annotated[int, Field(strict=True, ge=0)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
 Flag = Annotated[bool, Field(strict=True)]
 
@@ -77,6 +78,8 @@ class ModelConfig(_Section):
     head: HeadConfig = HeadConfig()
     decoder: DecoderConfig = DecoderConfig()
     batch_norm: BatchNormConfig = BatchNormConfig()
+    mean: tuple[Finite, Finite, Finite] = (123.675, 116.28, 103.53)  # of RGB, 0 to 255
+    std: tuple[Positive, Positive, Positive] = (58.395, 57.12, 57.375)
 
 
 class LossConfig(_Section):
