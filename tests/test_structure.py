@@ -33,8 +33,7 @@ ROWS = (
 INNER_ROWS = {
     "data": (("coco", "synthetic"), ("batches",), ("tfrecord",)),
     "evaluation": (
-        ("ground_truth", "crowd_index"),
-        ("coco_evaluator",),
+        ("crowd_index", "coco_evaluator"),
         ("score_quality",),
         ("evaluate",),
         ("calibration",),
