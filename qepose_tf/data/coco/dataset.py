@@ -127,7 +127,7 @@ def read_coco(
         FileNotFoundError: There is no such annotation file.
         OSError: The file cannot be read.
         ValueError: The file is not COCO's form, has another number of keypoints than
-            the skeleton, or none of its images exists; with `strict` also any problem.
+            the skeleton, or none of its images can be used; with `strict` also any problem.
     """
     path, folder = location(annotations), location(images_dir)
     content = annotation_bytes(path) if content is None else content
@@ -148,6 +148,11 @@ def read_coco(
     if not found.person.any():
         problems.add(1, "data set without any person that has a labelled keypoint")
     problems.report()
+    if not images:
+        wanted = "with a labelled person" if only_labelled else "that can be used"
+        raise ValueError(
+            f"{path}: expected an image {wanted}, got none of {len(content['images'])}"
+        )
     records = _records(images, folder, found)
     return CocoDataset(path, folder, skeleton, records, category_id, (images, found))
 
