@@ -98,12 +98,19 @@ def changed(value, change):
 
 
 def people_of(truth):
-    """(area, boxes) of those that count, by image, in the file's order."""
+    """(area, box, keypoints) of those that count, by image, in the file's order."""
     people = {entry["id"]: [] for entry in truth["images"]}
     for found in truth["annotations"]:
         if found["num_keypoints"] and not found["iscrowd"]:
-            people[found["image_id"]].append([found["area"], *found["bbox"]])
+            row = [found["area"], *found["bbox"], *found["keypoints"]]
+            people[found["image_id"]].append(row)
     return people
+
+
+def scored_rows(coco, image_row):
+    """Which people of a record the file does not declare to have no keypoints."""
+    found = coco.labels[1]
+    return found.scored[(found.image == image_row) & found.person]
 
 
 def poses_of(coco):
@@ -129,10 +136,14 @@ def test_evaluation_sees_the_people_that_training_sees(labels):
         return
     people = people_of(coco.ground_truth)
     assert list(people) == [record.image_id for record in coco.records]
-    for record in coco.records:
-        area_and_box = np.array(people[record.image_id], np.float32).reshape(-1, 5)
-        np.testing.assert_array_equal(record.area, area_and_box[:, 0])
-        np.testing.assert_array_equal(record.boxes, area_and_box[:, 1:])
+    for row, record in enumerate(coco.records):
+        expected = np.array(people[record.image_id], np.float32).reshape(-1, 14)
+        scored = scored_rows(coco, row)
+        np.testing.assert_array_equal(record.area[scored], expected[:, 0])
+        np.testing.assert_array_equal(record.boxes[scored], expected[:, 1:5])
+        learned = record.keypoints[scored].reshape(-1, 9)
+        inside = np.repeat(learned[:, 2::3] > 0, 3, axis=1)
+        np.testing.assert_array_equal(learned, np.where(inside, expected[:, 5:], 0))
         assert (record.area > 0).all() and np.isfinite(record.area).all()
         assert (record.keypoints[..., 2] > 0).any(axis=-1).all()
         if record.height * record.width < 10**7:

@@ -17,8 +17,6 @@ from qepose_tf.data.coco.ignore_regions import (
 from qepose_tf.data.coco.person_area import BOX_SHARE, estimated_area
 from qepose_tf.data.coco.problems import Problems
 
-logger = logging.getLogger(__name__)
-
 MAX_AREA = 1e10  # pycocotools' upper bound of every area range
 _TINY = float(np.finfo(np.float32).tiny)  # the records are of float32
 
@@ -29,13 +27,15 @@ class Annotations:
 
     Attributes:
         image: `[N]` int, the row of each one's image.
-        keypoints: `[N, K, 3]` float64 (x, y, v); zeros where nothing is labelled.
+        keypoints: `[N, K, 3]` (x, y, v), of float64 unless float32 holds the same
+            numbers; zeros where nothing is labelled.
         inside: `[N, K]` bool, labelled keypoints that lie in their image.
         area: `[N]` float64, pixels squared, positive for people.
         boxes: `[N, 4]` float64 (x, y, width, height).
         has_box: `[N]` bool; the box is zeros where False.
         crowd: `[N]` bool.
         person: `[N]` bool, False for those that are ignored.
+        scored: `[N]` bool, the people whom figures count, see `_scored`.
         regions: By image row, what the ignored ones cover.
     """
 
@@ -47,6 +47,7 @@ class Annotations:
     has_box: np.ndarray
     crowd: np.ndarray
     person: np.ndarray
+    scored: np.ndarray
     regions: dict[int, list[Region]]
 
 
@@ -59,9 +60,8 @@ def read_annotations(
 ) -> Annotations:
     """Checks the annotations of one category.
 
-    A person is an annotation that is no crowd, has a labelled keypoint in its image,
-    and does not say `"num_keypoints": 0`. All others are regions in which nothing is
-    learned or scored.
+    A person is an annotation that is no crowd and has a labelled keypoint in its
+    image. All others are regions in which nothing is learned or scored.
 
     Args:
         annotations: N entries of a COCO file.
@@ -77,7 +77,7 @@ def read_annotations(
     boxes, has_box = _boxes(annotations)
     crowd = np.array([bool(a.get("iscrowd")) for a in annotations], bool)
     person = inside.any(axis=-1) & ~crowd
-    _leave_uncounted(annotations, person, problems.source, ids)
+    scored = _scored(annotations, person, problems, ids)
     area = _areas(annotations, keypoints, inside, boxes, person, problems, ids)
     regions, unusable = _regions(
         annotations, np.flatnonzero(~person), image_rows, boxes, has_box, hw
@@ -90,29 +90,37 @@ def read_annotations(
     )
     return Annotations(
         image_rows,
-        *(keypoints, inside, area, boxes, has_box, crowd, person, regions),
+        *(_compact(keypoints), inside, area, boxes, has_box, crowd),
+        *(person, scored, regions),
     )
 
 
-def _leave_uncounted(
+def _compact(numbers: np.ndarray) -> np.ndarray:
+    """The same numbers in half the memory, where that is possible."""
+    small = numbers.astype(np.float32)
+    return small if np.array_equal(small, numbers) else numbers
+
+
+def _scored(
     annotations: list[dict[str, Any]],
     person: np.ndarray,
-    source: str,
+    problems: Problems,
     ids: list[str],
-) -> None:
-    """Takes those out of `person`, in place, of whom the file says that none count.
+) -> np.ndarray:
+    """The people without those of whom the file says that no keypoint counts.
 
     COCO's evaluator ignores them, and CrowdPose uses that for a head or neck alone.
     """
     uncounted = np.array([a.get("num_keypoints") == 0 for a in annotations], bool)
     rows = np.flatnonzero(person & uncounted)
     if len(rows):
-        logger.warning(
-            "%s: %d people with num_keypoints 0 although keypoints are labelled; their "
-            "region is ignored (first: annotation %s)",
-            *(source, len(rows), ids[rows[0]]),
+        problems.remark(
+            logging.WARNING,
+            f"{len(rows)} people with num_keypoints 0 although keypoints are labelled; "
+            "they are learned, and ignored in figures as by pycocotools "
+            f"(first: annotation {ids[rows[0]]})",
         )
-    person[rows] = False
+    return person & ~uncounted
 
 
 def _numbers(values: Any, length: int) -> np.ndarray | None:
@@ -220,7 +228,8 @@ def _areas(
     missing = np.flatnonzero(~usable & person)
     if len(missing) and not any("area" in a for a in annotations):
         # The format has none (CrowdPose): nothing to mend, nothing for `strict`.
-        logger.info("no person has an area; %g of the box stands in", BOX_SHARE)
+        line = f"no person has an area; {BOX_SHARE:g} of the box stands in"
+        problems.remark(logging.INFO, line)
     else:
         problems.add(
             len(missing),

@@ -76,9 +76,9 @@ class CocoDataset:
     def ground_truth(self) -> dict[str, Any]:
         """People and ignore regions as pycocotools' evaluator takes them.
 
-        The same people as in the records, in float64 and with the keypoints that lie
-        outside their image. Prepared files have it in their copy of the annotations,
-        which is read the first time.
+        The same people as in the records, as exact as the file and with the keypoints
+        that lie outside their image. Prepared files have it in their copy of the
+        annotations, which is read the first time.
 
         Raises:
             OSError: That file cannot be read.
@@ -127,7 +127,8 @@ def read_coco(
         FileNotFoundError: There is no such annotation file.
         OSError: The file cannot be read.
         ValueError: The file is not COCO's form, has another number of keypoints than
-            the skeleton, or none of its images can be used; with `strict` also any problem.
+            the skeleton, or none of its images can be used; with `strict` also any
+            problem.
     """
     path, folder = location(annotations), location(images_dir)
     content = annotation_bytes(path) if content is None else content

@@ -34,9 +34,9 @@ def ground_truth(
 ) -> dict[str, Any]:
     """A COCO file's content as it was mended.
 
-    People are those of the records, in the file's order; all others have
-    `num_keypoints` 0 or `iscrowd` 1, which tells pycocotools to ignore them. Those
-    that cover nothing are left out.
+    People are those of the records, in the file's order. All others, and people of
+    whom the file says so, have `num_keypoints` 0 or `iscrowd` 1, which tells
+    pycocotools to ignore them. Those that cover nothing are left out.
 
     Args:
         images: By row, with `id` and, in CrowdPose, `crowdIndex`.
@@ -48,7 +48,7 @@ def ground_truth(
     columns = zip(
         found.image[covers].tolist(),
         found.keypoints.reshape(len(covers), 3 * points)[covers].tolist(),
-        (found.inside.sum(axis=-1) * found.person)[covers].tolist(),
+        (found.inside.sum(axis=-1) * found.scored)[covers].tolist(),
         found.boxes[covers].tolist(),
         found.area[covers].tolist(),
         found.crowd[covers].tolist(),
