@@ -102,6 +102,11 @@ def _refuse(path: Path | Url, annotation: dict[str, Any], field: str) -> None:
     )
 
 
+def one_line(text: object) -> str:
+    """A file's name or the like in a message: what cannot be printed is escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
 def shown(value: Any) -> str:
     """Any value of a file in one short line."""
     text = repr(value)

@@ -1,10 +1,10 @@
 """What the reader kept, in the form that pycocotools' evaluator of keypoints takes."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from qepose_tf.data.coco.annotations import Annotations
+from qepose_tf.data.coco.content import shown
 
 
 def crowd_index(image: dict[str, Any], source: str) -> float | None:
@@ -21,10 +21,10 @@ def crowd_index(image: dict[str, Any], source: str) -> float | None:
     if index is None:
         return None
     number = isinstance(index, int | float) and not isinstance(index, bool)
-    if not number or math.isnan(index) or not 0 <= index <= 1:
+    if not number or not 0 <= index <= 1:
         raise ValueError(
             f"{source}: image {image['id']}: expected a crowdIndex from 0 to 1, "
-            f"got {index!r}"
+            f"got {shown(index)}"
         )
     return index
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from qepose_tf.data.coco.content import shown
+from qepose_tf.data.coco.content import one_line, shown
 from qepose_tf.data.coco.problems import Problems
 from qepose_tf.files.locations import Url, location
 
@@ -80,7 +80,7 @@ def existing_images(
     if images and not any(exists):
         raise ValueError(
             f"{problems.source}: none of the {len(images)} images is in {images_dir} "
-            f"(first: {images[0]['file_name']})"
+            f"(first: {one_line(images[0]['file_name'])})"
         )
     pairs = list(zip(images, exists, strict=True))
     missing = [image["file_name"] for image, there in pairs if not there]

@@ -2,6 +2,8 @@
 
 import logging
 
+from qepose_tf.data.coco.content import one_line
+
 logger = logging.getLogger(__name__)
 
 
@@ -37,7 +39,7 @@ class Problems:
             first: Names the first of them.
         """
         if count:
-            example = "" if first is None else f" (first: {first})"
+            example = "" if first is None else f" (first: {one_line(first)})"
             self._lines.append(f"{count} {what}{example}")
 
     def report(self) -> None:

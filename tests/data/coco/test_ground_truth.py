@@ -127,6 +127,11 @@ def test_a_number_too_long_for_python_names_the_file():
         read([], [], content=content)
 
 
+def test_a_crowd_index_too_large_for_a_float_names_the_image():
+    with pytest.raises(ValueError, match="people.json: image 1: expected a crowdIndex"):
+        read([image(crowdIndex=10**400)], [person()])
+
+
 def test_keypoints_nested_in_every_annotation_are_no_keypoints(caplog):
     coco = read([image()], [person(1, keypoints=[[value] for value in KEYPOINTS])])
     assert "1 annotations whose keypoints are not 9 numbers" in caplog.text
