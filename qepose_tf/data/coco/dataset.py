@@ -140,7 +140,7 @@ def read_coco(
     # By their text, for an id may be anything.
     listed = {str(image.get("id")) for image in listing}
     if only_labelled:
-        listing = _labelled(listing, of_category, skeleton)
+        listing = _labelled(str(path), listing, of_category, skeleton)
     images, row_of_id = list_images(listing, limit, problems)
     if require_images:
         images, row_of_id = existing_images(images, row_of_id, folder, problems)
@@ -173,13 +173,14 @@ def _checked(
 
 
 def _labelled(
+    source: str,
     listing: list[dict[str, Any]],
     annotations: list[dict[str, Any]],
     skeleton: Skeleton,
 ) -> list[dict[str, Any]]:
     """Entries of the images in which a person is labelled."""
     # What is mended in other images is nobody's problem, and in these is told later.
-    untold = Problems("", strict=False)
+    untold = Problems(source, strict=False)
     images, row_of_id = list_images(listing, None, untold)
     kept = _of_known_images(annotations, row_of_id, set(), untold)
     found = _checked(kept, images, row_of_id, skeleton, untold)

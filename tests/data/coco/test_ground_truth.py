@@ -127,9 +127,10 @@ def test_a_number_too_long_for_python_names_the_file():
         read([], [], content=content)
 
 
-def test_a_crowd_index_too_large_for_a_float_names_the_image():
-    with pytest.raises(ValueError, match="people.json: image 1: expected a crowdIndex"):
-        read([image(crowdIndex=10**400)], [person()])
+@pytest.mark.parametrize("only_labelled", [False, True])
+def test_a_crowd_index_too_large_for_a_float_names_the_image(only_labelled):
+    with pytest.raises(ValueError, match="^people.json: image 1: expected a crowdInd"):
+        read([image(crowdIndex=10**400)], [person()], only_labelled=only_labelled)
 
 
 def test_keypoints_nested_in_every_annotation_are_no_keypoints(caplog):
