@@ -33,8 +33,7 @@ ROWS = (
 INNER_ROWS = {
     "data": (("coco", "synthetic"), ("batches",), ("tfrecord",)),
     "evaluation": (
-        ("ground_truth", "crowd_index"),
-        ("coco_evaluator",),
+        ("crowd_index", "coco_evaluator"),
         ("score_quality",),
         ("evaluate",),
         ("calibration",),
@@ -143,3 +142,19 @@ def test_logging_not_print_inside_the_package():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             is_print = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             assert not (is_print and node.func.id == "print"), f"{path}:{node.lineno}"
+
+
+def test_annotations_are_parsed_in_one_place():
+    """Everything else asks a `CocoDataset`."""
+    names = {"parse_coco", "read_annotations"}
+    for path in SOURCES:
+        if path.is_relative_to(PACKAGE / "data/coco"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            used = {getattr(node, key, None) for key in ("id", "attr", "name")}
+            assert not used & names, f"{path}:{getattr(node, 'lineno', 1)}"
+            if module_of(path) == "evaluation" and isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                own = path.name == "files.py"  # reads its own calibration.json
+                assert own or called not in ("json.load", "json.loads"), path

@@ -51,12 +51,8 @@ def compare_rows(
 def _calibrated(config: Config) -> Calibration:
     model = load_model(read_result(config)["model"])
     _, scenes = read_datasets(config, Skeleton.load(config.skeleton))
-    calibration = calibrate(
-        scenes.path,
-        predict_coco(model, scenes, config.train.batch_size),
-        scenes.skeleton.sigmas,
-        category_id=scenes.category_id,
-    )
+    results = predict_coco(model, scenes, config.train.batch_size)
+    calibration = calibrate(scenes, results)
     write_calibration(calibration, config.run_dir / "calibration")
     return calibration
 

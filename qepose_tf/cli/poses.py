@@ -126,14 +126,7 @@ def _scored_data(
 def _calibration(evaluation: Any, coco: Any, min_area: float, folder: Path) -> dict:
     from qepose_tf.evaluation.calibration import calibrate, write_calibration
 
-    found = calibrate(
-        coco.path,
-        evaluation.results,
-        coco.skeleton.sigmas,
-        image_ids=[record.image_id for record in coco.records],
-        min_area=min_area,
-        category_id=coco.category_id,
-    )
+    found = calibrate(coco, evaluation.results, min_area=min_area)
     write_calibration(found, folder)
     return {
         "rank_correlation_matched": found.rank_correlation_matched,

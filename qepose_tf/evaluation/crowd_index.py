@@ -13,11 +13,12 @@ import contextlib
 import copy
 import io
 import logging
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from pycocotools.cocoeval import COCOeval
+
+from qepose_tf.data.coco.ground_truth import crowd_index
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ def crowd_bands(
     Raises:
         ValueError: a crowd index is no number from 0 to 1.
     """
-    indexed = [image for image in images if image.get("crowdIndex") is not None]
+    indices = {image["id"]: crowd_index(image, source) for image in images}
+    indexed = {i: index for i, index in indices.items() if index is not None}
     if not indexed:
         return None
     if len(indexed) < len(images):
@@ -53,10 +55,9 @@ def crowd_bands(
         )
     bands: dict[str, list[Any]] = {figure: [] for figure in CROWD_FIGURES}
     easy, medium, hard = CROWD_FIGURES
-    for image in indexed:
-        index = _checked(image, source)
+    for image_id, index in indexed.items():
         band = easy if index < EASY_BELOW else medium if index < HARD_FROM else hard
-        bands[band].append(image["id"])
+        bands[band].append(image_id)
     return bands
 
 
@@ -89,17 +90,6 @@ def crowd_precision(evaluator: COCOeval, source: str) -> dict[str, float]:
                 "%s is -1: nobody is labelled in its %d images", band, len(bands[band])
             )
     return figures
-
-
-def _checked(image: dict[str, Any], source: str) -> float:
-    index = image["crowdIndex"]
-    number = isinstance(index, int | float) and not isinstance(index, bool)
-    if not number or math.isnan(index) or not 0 <= index <= 1:
-        raise ValueError(
-            f"{source}: image {image['id']}: expected a crowdIndex from 0 to 1, "
-            f"got {index!r}"
-        )
-    return index
 
 
 def _precision(evaluator: COCOeval, image_ids: list[Any]) -> float:

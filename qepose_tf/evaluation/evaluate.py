@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from qepose_tf.data.batches.example import read_record_picture
+from qepose_tf.data.coco.annotations import MAX_AREA
 from qepose_tf.data.coco.dataset import CocoDataset, ImageRecord
 from qepose_tf.data.coco.results import coco_results
-from qepose_tf.evaluation.coco_evaluator import MAX_AREA, coco_evaluator
+from qepose_tf.evaluation.coco_evaluator import coco_evaluator
 from qepose_tf.evaluation.crowd_index import crowd_precision
 from qepose_tf.evaluation.score_quality import score_oks_rank_correlation
-from qepose_tf.files.locations import Location
 from qepose_tf.files.whole_files import write_file
 from qepose_tf.images.letterbox import capped_short_side
 from qepose_tf.inference.detector import Detector
@@ -92,17 +92,11 @@ def evaluate(
     results = predict_coco(
         model, coco, batch_size, min_score=min_score, progress=progress, **protocol
     )
-    scope = {
-        "image_ids": [record.image_id for record in coco.records],
-        "min_area": min_area,
-        "category_id": coco.category_id,
-    }
-    sigmas = coco.skeleton.sigmas
     return Evaluation(
-        metrics=coco_metrics(coco.path, results, sigmas, **scope),
+        metrics=coco_metrics(coco, results, min_area=min_area),
         results=results,
         score_oks_rank_correlation=score_oks_rank_correlation(
-            coco.path, results, sigmas, **scope
+            coco, results, min_area=min_area
         ),
     )
 
@@ -172,13 +166,11 @@ def _pixels(record: ImageRecord) -> np.ndarray:
 
 
 def coco_metrics(
-    annotations: Location | dict[str, Any],
+    coco: CocoDataset,
     results: Sequence[dict[str, Any]],
-    sigmas: Sequence[float],
     *,
     image_ids: Iterable[int] | None = None,
     min_area: float = 0.0,
-    category_id: int | None = None,
     explained: bool = True,
 ) -> dict[str, float]:
     """The ten figures of COCO keypoints, by name (`FIGURES`).
@@ -195,28 +187,24 @@ def coco_metrics(
     figures of those ranges read high; a warning says so for `min_area`.
 
     Args:
-        annotations: COCO keypoint ground truth, a path or the loaded JSON (which is
-            not changed).
+        coco: the data set whose people are looked for. People, areas and ignored
+            regions are those of training. Keypoints outside their image count, too,
+            as in pycocotools.
         results: COCO keypoint results; the 20 best of each image count.
-        sigmas: [K], of the skeleton.
         image_ids: only these images count; all of them by default.
         min_area: the smallest person that counts, in px^2.
-        category_id: by default the one category that has keypoints ("person"
-            where there are several).
         explained: whether log lines name the ranges that hold no person.
 
     Returns:
         The figures in [0, 1]; -1 where a range holds no person (a log line names it).
 
     Raises:
-        ValueError: the annotations are not COCO keypoints of K, the results do
-            not fit them, or `image_ids` names images that are not there.
+        ValueError: the results do not fit the data set, or `image_ids` names images
+            that are not in its records.
     """
-    evaluator = coco_evaluator(
-        annotations, results, sigmas, image_ids=image_ids, category_id=category_id
-    )
+    evaluator = coco_evaluator(coco, results, image_ids=image_ids)
     evaluator.params.areaRng[0] = [min_area, MAX_AREA]
-    if min_area > 0 and len(sigmas) == 1:
+    if min_area > 0 and coco.skeleton.num_keypoints == 1:
         logger.warning(
             "one keypoint spans no box, so min_area=%g ignores every detection that "
             "matches nobody: AP reads high",
@@ -239,8 +227,7 @@ def coco_metrics(
                 figure.replace("AP", "AR"),
                 people,
             )
-    source = "annotations" if isinstance(annotations, dict) else str(annotations)
-    return metrics | crowd_precision(evaluator, source)
+    return metrics | crowd_precision(evaluator, str(coco.path))
 
 
 def write_results(results: Sequence[dict[str, Any]], path: str | Path) -> None:

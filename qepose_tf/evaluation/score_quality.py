@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
-from qepose_tf.evaluation.coco_evaluator import MAX_AREA, coco_evaluator
-from qepose_tf.files.locations import Location
+from qepose_tf.data.coco.annotations import MAX_AREA
+from qepose_tf.data.coco.dataset import CocoDataset
+from qepose_tf.evaluation.coco_evaluator import coco_evaluator
 
 IGNORED_OKS = 0.5  # from here on a detection counts as one of an ignored region
 
@@ -91,13 +92,11 @@ def _of_image(
 
 
 def score_oks_rank_correlation(
-    annotations: Location | dict[str, Any],
+    coco: CocoDataset,
     results: Sequence[dict[str, Any]],
-    sigmas: Sequence[float],
     *,
     image_ids: Iterable[int] | None = None,
     min_area: float = 0.0,
-    category_id: int | None = None,
 ) -> float:
     """Spearman's rank correlation of the detections' scores and their OKS.
 
@@ -111,9 +110,7 @@ def score_oks_rank_correlation(
         -1 to 1; NaN where it is undefined (fewer than two detections, or all of one
         score or of one OKS).
     """
-    evaluator = coco_evaluator(
-        annotations, results, sigmas, image_ids=image_ids, category_id=category_id
-    )
+    evaluator = coco_evaluator(coco, results, image_ids=image_ids)
     found = scored_detections(evaluator, min_area)
     return rank_correlation(found.scores[found.judged], found.oks[found.judged])
 

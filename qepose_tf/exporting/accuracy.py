@@ -157,15 +157,7 @@ class Judge:
             keypoint_scores[image, row],
             self._coco.category_id,
         )
-        metrics = coco_metrics(
-            self._coco.path,
-            results,
-            self._coco.skeleton.sigmas,
-            image_ids=image_ids.tolist(),
-            category_id=self._coco.category_id,
-            explained=False,
-        )
-        return metrics["AP"]
+        return coco_metrics(self._coco, results, explained=False)["AP"]
 
 
 def megabytes(path: Path) -> float:

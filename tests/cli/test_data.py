@@ -1,6 +1,7 @@
 """`qepose prepare`, and the commands that read what it wrote."""
 
 import json
+import sys
 
 import pytest
 
@@ -115,3 +116,39 @@ def test_a_config_names_either(folder, records, tmp_path):
     assert train.path == records / "annotations.json"
     for stored, plain in zip(train.records, val.records, strict=False):
         assert stored.file.read_bytes() == plain.file.read_bytes()
+
+
+class Openings:
+    """An audit hook that counts how often a file is opened; hooks cannot be removed."""
+
+    def __init__(self) -> None:
+        self.path, self.count = None, 0
+        sys.addaudithook(self)
+
+    def __call__(self, event, arguments):
+        if event == "open" and self.path and str(arguments[0]) == self.path:
+            self.count += 1
+
+
+@pytest.fixture(scope="module")
+def openings():
+    openings = Openings()
+    yield openings
+    openings.path = None
+
+
+@pytest.mark.parametrize("source", ["json", "tfrecords"])
+def test_evaluation_opens_the_annotations_once(
+    folder, records, tmp_path, source, openings
+):
+    labels = folder / "scenes/annotations.json"
+    named = ["--annotations", labels, "--images", folder / "scenes/images"]
+    if source == "tfrecords":
+        labels, named = records / "annotations.json", ["--tfrecords", records]
+    openings.path, openings.count = str(labels), 0
+    words = ["evaluate", folder / "model.keras", *named]
+    words += ["--calibration", tmp_path / "calibration"]
+    assert main([str(word) for word in words]) == 0
+    assert openings.count == 1
+    labels.read_bytes()
+    assert openings.count == 2

@@ -10,14 +10,12 @@ import pytest
 from PIL import Image
 
 from qepose_tf.evaluation.calibration import (
-    calibrate,
     read_calibration,
     write_calibration,
 )
 from qepose_tf.evaluation.calibration.one_model import draw_calibration
 from qepose_tf.evaluation.calibration.several_models import draw_comparison
-from tests.evaluation.test_calibration import SIGMA, found, four, measured, someone
-from tests.evaluation.test_evaluate import truth
+from tests.evaluation.test_calibration import found, four, measured, someone
 
 EDGES = {
     "four": lambda: measured(*four()),
@@ -159,10 +157,3 @@ def test_matplotlib_is_imported_only_to_draw():
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
-
-
-def test_a_path_of_labels_does(tmp_path):
-    people, results = four()
-    path = tmp_path / "labels.json"
-    path.write_text(json.dumps(truth(*people, images=(1, 2, 3, 4), k=1)))
-    assert calibrate(path, results, SIGMA) == measured(people, results)

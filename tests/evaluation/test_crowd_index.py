@@ -17,6 +17,7 @@ from tests.evaluation.crowdpose_files import (
     person,
     random_labels_and_results,
 )
+from tests.evaluation.data_sets import data_set
 
 # pycocotools divides by (true + false positives + epsilon)
 ONE = pytest.approx(1.0, abs=1e-12)
@@ -45,7 +46,7 @@ def standing(annotation_id, image_id, x=50.0):
 
 
 def figures(labels, results, **choice):
-    evaluator = coco_evaluator(labels, results, CROWDPOSE.sigmas, **choice)
+    evaluator = coco_evaluator(data_set(labels, CROWDPOSE), results, **choice)
     return crowd_precision(evaluator, "labels.json")
 
 
@@ -140,7 +141,7 @@ def test_impossible_crowd_index_names_the_image(index):
 
 def test_evaluator_is_not_changed():
     labels = three_images()
-    evaluator = coco_evaluator(labels, [], CROWDPOSE.sigmas)
+    evaluator = coco_evaluator(data_set(labels, CROWDPOSE), [])
     evaluator.params.areaRng[0] = [400.0, 1e10]
     crowd_precision(evaluator, "labels.json")
     assert evaluator.params.imgIds == [1, 2, 3]
@@ -151,13 +152,13 @@ def test_evaluator_is_not_changed():
 def test_the_smallest_area_counts_in_the_bands():
     labels = three_images()
     labels["annotations"][0]["area"] = 500.0
-    evaluator = coco_evaluator(labels, [], CROWDPOSE.sigmas)
+    evaluator = coco_evaluator(data_set(labels, CROWDPOSE), [])
     evaluator.params.areaRng[0] = [1024.0, 1e10]
     assert crowd_precision(evaluator, "labels.json")["AP_easy"] == -1.0
 
 
 def ours(labels, results):
-    evaluator = coco_evaluator(labels, results, CROWDPOSE.sigmas)
+    evaluator = coco_evaluator(data_set(labels, CROWDPOSE), results)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator.evaluate()
         evaluator.accumulate()
@@ -226,5 +227,5 @@ def test_any_skeleton_may_have_a_crowd_index():
         "annotations": [someone | {"area": 900.0, "bbox": [0, 0, 30, 30]}],
         "categories": [{"id": 1, "name": "person", "keypoints": COCO.keypoints}],
     }
-    evaluator = coco_evaluator(labels, [detection(someone, 0.9)], COCO.sigmas)
+    evaluator = coco_evaluator(data_set(labels, COCO), [detection(someone, 0.9)])
     assert crowd_precision(evaluator, "labels.json")["AP_hard"] == ONE

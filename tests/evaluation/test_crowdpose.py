@@ -26,6 +26,7 @@ from tests.evaluation.crowdpose_files import (
     person,
     write_drawn,
 )
+from tests.evaluation.data_sets import data_set
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = [ROOT / f"configs/crowdpose_{name}.yaml" for name in ("w32_512", "w48_640")]
@@ -101,7 +102,7 @@ def test_figures_and_split_by_name(caplog):
     images = [image(1, 0.05), image(2, 0.5), image(3, 0.9)]
     people = [someone(i, i, [2] * 14) for i in (1, 2, 3)]
     found = [detection(p, 0.9) for p in people[:2]]
-    figures = coco_metrics(content(images, people), found, CROWDPOSE.sigmas)
+    figures = coco_metrics(data_set(content(images, people), CROWDPOSE), found)
     bands = {name: figures[name] for name in CROWD_FIGURES}
     assert bands == {"AP_easy": ONE, "AP_medium": ONE, "AP_hard": 0.0}
     # Recall is 2/3: precision is 1 at the 67 of 101 recalls up to it.
@@ -110,7 +111,7 @@ def test_figures_and_split_by_name(caplog):
     assert not [r for r in caplog.records if r.levelname == "WARNING"]
     for entry in images:
         del entry["crowdIndex"]
-    plain = coco_metrics(content(images, people), found, CROWDPOSE.sigmas)
+    plain = coco_metrics(data_set(content(images, people), CROWDPOSE), found)
     assert plain == {k: v for k, v in figures.items() if k not in CROWD_FIGURES}
 
 
@@ -121,7 +122,7 @@ def test_head_and_neck_alone_are_ignored():
     assert people[1]["num_keypoints"] == 0
     for found in ([people[0]], people):
         results = [detection(p, 0.5 + 0.1 * p["id"]) for p in found]
-        assert coco_metrics(labels, results, CROWDPOSE.sigmas)["AP_hard"] == ONE
+        assert coco_metrics(data_set(labels, CROWDPOSE), results)["AP_hard"] == ONE
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -191,7 +192,7 @@ def test_a_wrong_crowd_index_names_file_and_image(root, tmp_path):
     path = tmp_path / "labels.json"
     path.write_text(json.dumps(labels))
     with pytest.raises(ValueError) as error:
-        coco_metrics(path, [], CROWDPOSE.sigmas)
+        read_coco(path, root / "images", CROWDPOSE)
     expected = f"{path}: image 3: expected a crowdIndex from 0 to 1, got 1.5"
     assert str(error.value) == expected
 

@@ -20,6 +20,7 @@ from qepose_tf.config.reading import load_config
 from qepose_tf.data.coco.dataset import read_coco
 from qepose_tf.evaluation.evaluate import coco_metrics
 from qepose_tf.skeleton import COCO, Skeleton
+from tests.evaluation.data_sets import data_set
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = {split: ROOT / f"configs/ochuman_{split}.yaml" for split in ("val", "test")}
@@ -133,7 +134,7 @@ def detection(annotation, score, shift=0.0):
 def test_what_is_not_labelled_does_not_count(caplog):
     people = labels()["annotations"]
     found = [detection(p, 0.9 - 0.1 * i) for i, p in enumerate(people)]
-    figures = coco_metrics(labels(), found, COCO.sigmas)
+    figures = coco_metrics(data_set(labels(), COCO), found)
     assert figures["AP"] == pytest.approx(1.0, abs=1e-12)
     assert not [r for r in caplog.records if r.levelname == "WARNING"]
     assert not [name for name in figures if name.endswith(("easy", "hard"))]
@@ -146,7 +147,7 @@ def test_oks_takes_the_files_area_that_of_the_box():
     there = np.reshape(someone["keypoints"], (17, 3))[:, 2] > 0
     oks = np.exp(-(shift**2) / (2 * 6000 * variance))[there].mean()
     assert 0.5 < oks < 0.95
-    figures = coco_metrics(alone, [detection(someone, 0.9, shift)], COCO.sigmas)
+    figures = coco_metrics(data_set(alone, COCO), [detection(someone, 0.9, shift)])
     passed = np.mean(oks >= np.linspace(0.5, 0.95, 10))
     assert figures["AP"] == pytest.approx(passed)
     # By the outline's area the same pose would be worth less.

@@ -18,6 +18,7 @@ from qepose_tf.ops.geometry import (
 )
 from qepose_tf.ops.targets import centres, disc_cells
 from qepose_tf.skeleton import COCO
+from tests.evaluation.data_sets import data_set
 from tests.points import moved
 from tests.real_coco import LABELS, needs_labels
 
@@ -113,5 +114,5 @@ def oracle_results(labels):
 @needs_labels
 def test_perfect_maps_decode_to_the_labelled_people():
     labels = json.loads(LABELS.read_text())
-    figures = coco_metrics(labels, oracle_results(labels), COCO.sigmas)
+    figures = coco_metrics(data_set(labels, COCO), oracle_results(labels))
     assert figures["AP"] >= 0.97

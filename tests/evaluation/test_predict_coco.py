@@ -101,7 +101,7 @@ def test_evaluate_scores_what_it_predicts(model, scenes, found):
     evaluation = evaluate(model, scenes, batch_size=3, min_score=bound)
     assert 0 < len(evaluation.results) < len(found)
     assert min(result["score"] for result in evaluation.results) >= bound
-    arguments = scenes.path, evaluation.results, COCO.sigmas
+    arguments = scenes, evaluation.results
     assert evaluation.metrics == coco_metrics(*arguments)
     correlation = score_oks_rank_correlation(*arguments)
     assert evaluation.score_oks_rank_correlation == correlation

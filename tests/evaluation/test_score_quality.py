@@ -10,7 +10,7 @@ from qepose_tf.evaluation.score_quality import (
     scored_detections,
 )
 from qepose_tf.skeleton import COCO
-from tests.evaluation.test_evaluate import detection, person, truth
+from tests.evaluation.test_evaluate import detection, labelled, person, truth
 
 
 def crowded(rng, most):
@@ -74,7 +74,7 @@ def slow_twin(people, results, min_area):
 def test_pairs_are_those_of_a_plain_twin(seed, min_area):
     rng = np.random.default_rng(seed)
     people, results = crowded(rng, most=5)
-    evaluator = coco_evaluator(truth(*people), results, COCO.sigmas)
+    evaluator = coco_evaluator(labelled(truth(*people)), results)
     before = dict(vars(evaluator.params))
     found = scored_detections(evaluator, min_area)
     assert vars(evaluator.params) == before
@@ -94,7 +94,7 @@ def test_pairs_are_those_of_a_plain_twin(seed, min_area):
 
 
 def test_nothing_at_all():
-    found = scored_detections(coco_evaluator(truth(), [], COCO.sigmas))
+    found = scored_detections(coco_evaluator(labelled(truth()), []))
     assert found.people == 0
     for column in (found.ids, found.scores, found.oks, found.own_oks, found.judged):
         assert column.shape == (0,)

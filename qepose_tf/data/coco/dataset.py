@@ -1,22 +1,22 @@
 """COCO keypoint annotations: read, checked, and written back as results."""
 
 import dataclasses
-import json
-import logging
+import functools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from qepose_tf.data.coco.annotations import People, read_annotations
+from qepose_tf.data.coco.annotations import Annotations, read_annotations
+from qepose_tf.data.coco.category import chosen_category
+from qepose_tf.data.coco.content import annotation_bytes, parse_coco, shown
+from qepose_tf.data.coco.ground_truth import crowd_index, ground_truth
 from qepose_tf.data.coco.ignore_regions import Region
 from qepose_tf.data.coco.listing import existing_images, list_images
 from qepose_tf.data.coco.problems import Problems
 from qepose_tf.files.locations import Location, Url, location
 from qepose_tf.images.decoding import ImageFile
 from qepose_tf.skeleton import Skeleton
-
-logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,6 +58,8 @@ class CocoDataset:
         skeleton: What the K keypoints are.
         records: In the file's order.
         category_id: Of the people.
+        labels: The file's entries of `images` and `annotations` that are used; None
+            where the records were read from elsewhere, see `ground_truth`.
         parts: Of data sets that are trained together (see `mixture`), the number of
             records and the share of the batches of each; empty for a single one.
     """
@@ -67,7 +69,29 @@ class CocoDataset:
     skeleton: Skeleton
     records: list[ImageRecord]
     category_id: int
+    labels: tuple[list[dict[str, Any]], Annotations] | None = None
     parts: tuple[tuple[int, float], ...] = ()
+
+    @functools.cached_property
+    def ground_truth(self) -> dict[str, Any]:
+        """People and ignore regions as pycocotools' evaluator takes them.
+
+        The same people as in the records, as exact as the file and with the keypoints
+        that lie outside their image. Prepared files have it in their copy of the
+        annotations, which is read the first time.
+
+        Raises:
+            OSError: That file cannot be read.
+            ValueError: It is a mixture of data sets, or that file is not COCO's form.
+        """
+        if self.parts:
+            raise ValueError(f"{self.path}: expected one data set, got a mixture")
+        labels = self.labels
+        if labels is None:
+            labels = read_coco(
+                self.path, self.images_dir, self.skeleton, require_images=False
+            ).labels
+        return ground_truth(*labels, self.category_id)
 
 
 def read_coco(
@@ -80,6 +104,7 @@ def read_coco(
     only_labelled: bool = False,
     strict: bool = False,
     require_images: bool = True,
+    content: bytes | None = None,
 ) -> CocoDataset:
     """Reads a COCO keypoint file.
 
@@ -96,169 +121,137 @@ def read_coco(
             of COCO's train2017 these are half, and the paper trains on the others.
         strict: Make every problem an error.
         require_images: Leave out images whose file is missing.
+        content: What is in the JSON file, where that has been read.
 
     Raises:
         FileNotFoundError: There is no such annotation file.
         OSError: The file cannot be read.
         ValueError: The file is not COCO's form, has another number of keypoints than
-            the skeleton, or none of its images exists; with `strict` also any problem.
+            the skeleton, or none of its images can be used; with `strict` also any
+            problem.
     """
     path, folder = location(annotations), location(images_dir)
-    content = parse_coco(path, annotation_bytes(path))
-    category_id = _category(path, content["categories"], category, skeleton)
+    content = annotation_bytes(path) if content is None else content
+    content = parse_coco(path, content)
+    category_id = chosen_category(path, content["categories"], category, skeleton)
+    of_category = [a for a in content["annotations"] if a["category_id"] == category_id]
     problems = Problems(str(path), strict)
     listing = content["images"]
+    # By their text, for an id may be anything.
+    listed = {str(image.get("id")) for image in listing}
     if only_labelled:
-        labelled = labelled_images(content["annotations"], category_id)
-        listing = [image for image in listing if str(image.get("id")) in labelled]
+        listing = _labelled(str(path), listing, of_category, skeleton)
     images, row_of_id = list_images(listing, limit, problems)
     if require_images:
         images, row_of_id = existing_images(images, row_of_id, folder, problems)
-    # By their text, for an id may be anything.
-    listed = {str(image.get("id")) for image in content["images"]}
-    kept = _of_known_images(
-        content["annotations"], category_id, row_of_id, listed, problems
-    )
-    rows = np.array([row_of_id[a["image_id"]] for a in kept], np.int64)
-    hw = np.array([(i["height"], i["width"]) for i in images], np.int64).reshape(-1, 2)
-    people, regions = read_annotations(kept, rows, hw, skeleton.num_keypoints, problems)
-    if not len(people.image):
+    kept = _of_known_images(of_category, row_of_id, listed, problems)
+    found = _checked(kept, images, row_of_id, skeleton, problems)
+    if not found.person.any():
         problems.add(1, "data set without any person that has a labelled keypoint")
     problems.report()
-    records = _records(images, folder, people, regions)
-    return CocoDataset(path, folder, skeleton, records, category_id)
+    if not images:
+        wanted = "with a labelled person" if only_labelled else "that can be used"
+        raise ValueError(
+            f"{path}: expected an image {wanted}, got none of {len(content['images'])}"
+        )
+    records = _records(images, folder, found)
+    return CocoDataset(path, folder, skeleton, records, category_id, (images, found))
 
 
-def labelled_images(annotations: list[dict[str, Any]], category_id: int) -> set[str]:
-    """Ids, by their text, of the images that `only_labelled` keeps.
-
-    Args:
-        annotations: Of a COCO file.
-        category_id: Of the people.
-    """
-    return {
-        str(annotation.get("image_id"))
-        for annotation in annotations
-        if annotation.get("category_id") == category_id
-        and not annotation.get("iscrowd")
-        and _is_labelled(annotation.get("keypoints"))
-    }
-
-
-def _is_labelled(keypoints: Any) -> bool:
-    visibilities = keypoints[2::3] if isinstance(keypoints, list) else []
-    return any(isinstance(v, int | float) and v > 0 for v in visibilities)
-
-
-def annotation_bytes(path: Path | Url) -> bytes:
-    """What is in an annotation file.
-
-    Raises:
-        OSError: There is no such file, or it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such annotation file") from None
-    except OSError as error:
-        raise OSError(f"{path}: cannot read annotations, {error.strerror}") from None
-
-
-def parse_coco(path: Path | Url, content: bytes) -> dict[str, Any]:
-    """A COCO file's content, with lists of objects where COCO has them.
-
-    Raises:
-        ValueError: It is not COCO's form; names the file.
-    """
-    try:
-        content = json.loads(content)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: expected a COCO JSON file, {error}") from None
-    if not isinstance(content, dict):
-        kind = type(content).__name__
-        raise ValueError(f"{path}: expected a COCO file, a JSON object, got a {kind}")
-    for key in ("images", "annotations", "categories"):
-        entries = content.get(key)
-        if not isinstance(entries, list):
-            raise ValueError(f"{path}: expected a COCO file with a list {key!r}")
-        if not all(isinstance(entry, dict) for entry in entries):
-            raise ValueError(f"{path}: {key}: expected JSON objects only")
-    return content
-
-
-def _category(
-    path: Path | Url,
-    categories: list[dict[str, Any]],
-    name: str | None,
+def _checked(
+    annotations: list[dict[str, Any]],
+    images: list[dict[str, Any]],
+    row_of_id: dict[int, int],
     skeleton: Skeleton,
-) -> int:
-    names = [entry.get("name") for entry in categories]
-    if name is None:
-        chosen = [entry for entry in categories if entry.get("keypoints")]
-        wanted = "one category with keypoints"
-    else:
-        chosen = [entry for entry in categories if entry.get("name") == name]
-        wanted = f"one category {name!r}"
-    if len(chosen) != 1 or not isinstance(chosen[0].get("id"), int):
-        raise ValueError(
-            f"{path}: expected {wanted} with a number as id, "
-            f"got {len(chosen)} among {names}"
-        )
-    keypoints = chosen[0].get("keypoints")
-    keypoints = keypoints if isinstance(keypoints, list) else []
-    if len(keypoints) != skeleton.num_keypoints:
-        raise ValueError(
-            f"{path}: category {chosen[0].get('name')!r} has {len(keypoints)} "
-            f"keypoints, skeleton {skeleton.name!r} has {skeleton.num_keypoints}"
-        )
-    for ours, theirs in zip(skeleton.keypoints, keypoints, strict=True):
-        if ours != theirs:
-            logger.warning(
-                "%s: keypoint names differ from skeleton %r: %r where %r is expected; "
-                "the order is taken to be the same",
-                *(path, skeleton.name, theirs, ours),
-            )
-            break
-    return chosen[0]["id"]
+    problems: Problems,
+) -> Annotations:
+    for image in images:
+        crowd_index(image, problems.source)
+    rows = np.array([row_of_id[a["image_id"]] for a in annotations], np.int64)
+    hw = np.array([(i["height"], i["width"]) for i in images], np.int64).reshape(-1, 2)
+    return read_annotations(annotations, rows, hw, skeleton.num_keypoints, problems)
+
+
+def _labelled(
+    source: str,
+    listing: list[dict[str, Any]],
+    annotations: list[dict[str, Any]],
+    skeleton: Skeleton,
+) -> list[dict[str, Any]]:
+    """Entries of the images in which a person is labelled."""
+    # What is mended in other images is nobody's problem, and in these is told later.
+    untold = Problems(source, strict=False)
+    images, row_of_id = list_images(listing, None, untold)
+    kept = _of_known_images(annotations, row_of_id, set(), untold)
+    found = _checked(kept, images, row_of_id, skeleton, untold)
+    rows = set(found.image[found.person].tolist())
+    return [
+        image
+        for image in listing
+        if type(image.get("id")) is int and row_of_id.get(image["id"]) in rows
+    ]
 
 
 def _of_known_images(
     annotations: list[dict[str, Any]],
-    category_id: int,
     row_of_id: dict[int, int],
     listed: set[str],
     problems: Problems,
 ) -> list[dict[str, Any]]:
-    """The category's annotations of kept images; counts those of unlisted ones."""
-    kept, unknown = [], []
+    """The annotations of kept images, each once; counts those of unlisted ones."""
+    kept, unknown, repeated = [], [], []
+    seen: dict[str, list[dict[str, Any]]] = {}
     for annotation in annotations:
-        if annotation.get("category_id") != category_id:
-            continue
         image_id = annotation.get("image_id")
         if type(image_id) is int and image_id in row_of_id:
+            same_id = seen.setdefault(shown(annotation.get("id")), [])
+            if any(_same(annotation, other, row_of_id) for other in same_id):
+                repeated.append(annotation)
+                continue
+            same_id.append(annotation)
             kept.append(annotation)
         elif str(image_id) not in listed:
             unknown.append(annotation)
     problems.add(
         len(unknown),
         "annotations of images that are not listed; left out",
-        f"annotation {unknown[0].get('id')}, image {unknown[0].get('image_id')}"
+        f"annotation {shown(unknown[0].get('id'))}, "
+        f"image {shown(unknown[0].get('image_id'))}"
         if unknown
         else None,
+    )
+    problems.add(
+        len(repeated),
+        "annotations listed more than once; the first is kept",
+        f"annotation {shown(repeated[0]['id'])}" if repeated else None,
     )
     return kept
 
 
+def _same(
+    first: dict[str, Any], second: dict[str, Any], row_of_id: dict[int, int]
+) -> bool:
+    """Whether two annotations of one id are one; without an id they are two."""
+    if first.get("id") is None:
+        return False
+    one, other = (
+        (row_of_id[a["image_id"]], str(a.get("keypoints")), str(a.get("bbox")))
+        for a in (first, second)
+    )
+    return one == other
+
+
 def _records(
-    images: list[dict[str, Any]],
-    images_dir: Path | Url,
-    people: People,
-    regions: dict[int, list[Region]],
+    images: list[dict[str, Any]], images_dir: Path | Url, found: Annotations
 ) -> list[ImageRecord]:
-    order = np.argsort(people.image, kind="stable")
-    ends = np.searchsorted(people.image[order], np.arange(len(images) + 1))
-    keypoints = people.keypoints[order]
-    area, boxes = people.area[order], people.boxes[order]
+    people = np.flatnonzero(found.person)
+    order = people[np.argsort(found.image[people], kind="stable")]
+    ends = np.searchsorted(found.image[order], np.arange(len(images) + 1))
+    keypoints = np.where(found.inside[order, :, None], found.keypoints[order], 0.0)
+    keypoints, area, boxes = (
+        values.astype(np.float32)
+        for values in (keypoints, found.area[order], found.boxes[order])
+    )
     return [
         ImageRecord(
             image["id"],
@@ -268,7 +261,7 @@ def _records(
             keypoints[ends[row] : ends[row + 1]],
             area[ends[row] : ends[row + 1]],
             boxes[ends[row] : ends[row + 1]],
-            tuple(regions.get(row, ())),
+            tuple(found.regions.get(row, ())),
             image.get("all_people_labelled") not in (0, False),
         )
         for row, image in enumerate(images)

@@ -10,17 +10,29 @@ Region = dict[str, Any] | list[list[float]]
 """COCO's forms: an RLE, its counts compressed or not, or a list of polygons."""
 
 
+MAX_POSITION = 1e6  # px; nothing that is farther out is taken for a place
+
+
 def box_region(box: np.ndarray) -> Region:
     """The polygon of a box `[4]` (x, y, width, height)."""
     x, y, width, height = (float(value) for value in box)
     return [[x, y, x + width, y, x + width, y + height, x, y + height]]
 
 
+def region_box(region: Region, height: int, width: int) -> np.ndarray:
+    """The box `[4]` (x, y, width, height) around a usable region of an image."""
+    from pycocotools import mask as coco_mask
+
+    boxes = coco_mask.toBbox(encoded([region], height, width))
+    low, high = boxes[:, :2].min(axis=0), (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
+    return np.concatenate([low, high - low])
+
+
 def usable_region(segmentation: Any, height: int, width: int) -> bool:
     """Whether a COCO `segmentation` can be drawn on an image of this size."""
     if isinstance(segmentation, dict):
-        counts = segmentation.get("counts")
-        if list(segmentation.get("size") or ()) != [height, width]:
+        counts, size = segmentation.get("counts"), segmentation.get("size")
+        if size != [height, width] or not all(type(side) is int for side in size):
             return False
         if isinstance(counts, list):
             whole = all(isinstance(count, int) and count >= 0 for count in counts)
@@ -89,7 +101,7 @@ def _plain(region: Region) -> bool:
 def _usable_polygon(polygon: Any) -> bool:
     if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
         return False
-    try:
-        return bool(np.isfinite(np.asarray(polygon, np.float64)).all())
-    except (TypeError, ValueError):
-        return False
+    return all(
+        isinstance(number, int | float) and abs(number) <= MAX_POSITION
+        for number in polygon
+    )

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from qepose_tf.data.coco.content import one_line, shown
 from qepose_tf.data.coco.problems import Problems
 from qepose_tf.files.locations import Url, location
+
+MAX_SIDE = 1_000_000  # px
 
 
 def list_images(
@@ -43,7 +46,7 @@ def list_images(
         len(unusable),
         "images without a whole number as id, a file_name and a positive size; "
         "left out",
-        f"image {unusable[0].get('id')!r}" if unusable else None,
+        f"image {shown(unusable[0].get('id'))}" if unusable else None,
     )
     problems.add(
         len(repeated),
@@ -77,7 +80,7 @@ def existing_images(
     if images and not any(exists):
         raise ValueError(
             f"{problems.source}: none of the {len(images)} images is in {images_dir} "
-            f"(first: {images[0]['file_name']})"
+            f"(first: {one_line(images[0]['file_name'])})"
         )
     pairs = list(zip(images, exists, strict=True))
     missing = [image["file_name"] for image, there in pairs if not there]
@@ -106,5 +109,5 @@ def _usable_image(image: dict[str, Any]) -> bool:
         type(image.get("id")) is int
         and isinstance(image.get("file_name"), str)
         and image["file_name"] != ""
-        and all(type(size) is int and size > 0 for size in sizes)
+        and all(type(size) is int and 0 < size <= MAX_SIDE for size in sizes)
     )

@@ -2,6 +2,8 @@
 
 import logging
 
+from qepose_tf.data.coco.content import one_line
+
 logger = logging.getLogger(__name__)
 
 
@@ -17,6 +19,16 @@ class Problems:
         self.source = source
         self.strict = strict
         self._lines: list[str] = []
+        self._remarks: list[tuple[int, str]] = []
+
+    def remark(self, level: int, line: str) -> None:
+        """Notes what the user should know but is no fault of the file.
+
+        Args:
+            level: Of `logging`.
+            line: What is so, and what follows from it.
+        """
+        self._remarks.append((level, line))
 
     def add(self, count: int, what: str, first: object = None) -> None:
         """Notes `count` cases; none is no problem.
@@ -27,16 +39,18 @@ class Problems:
             first: Names the first of them.
         """
         if count:
-            example = "" if first is None else f" (first: {first})"
+            example = "" if first is None else f" (first: {one_line(first)})"
             self._lines.append(f"{count} {what}{example}")
 
     def report(self) -> None:
-        """Logs one warning per kind.
+        """Logs the remarks and one warning per kind of problem.
 
         Raises:
             ValueError: There are problems and `strict` is set; names all of them.
         """
         if self.strict and self._lines:
             raise ValueError(f"{self.source}: {'; '.join(self._lines)}")
+        for level, line in self._remarks:
+            logger.log(level, "%s: %s", self.source, line)
         for line in self._lines:
             logger.warning("%s: %s", self.source, line)

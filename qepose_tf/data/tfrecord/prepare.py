@@ -14,13 +14,8 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from qepose_tf.data.coco.dataset import (
-    CocoDataset,
-    annotation_bytes,
-    labelled_images,
-    parse_coco,
-    read_coco,
-)
+from qepose_tf.data.coco.content import annotation_bytes
+from qepose_tf.data.coco.dataset import CocoDataset, read_coco
 from qepose_tf.data.tfrecord.index import Place, pack_index
 from qepose_tf.data.tfrecord.manifest import (
     FORMAT,
@@ -148,6 +143,7 @@ def _source(
         limit=asked["limit"],
         only_labelled=asked["only_labelled"],
         require_images=False,
+        content=content,
     )
     records = coco.records
     names = [str(r.file).removeprefix(f"{images_dir}/") for r in records]
@@ -161,10 +157,7 @@ def _source(
             f"{path}: none of the {len(records)} images is in {images_dir} "
             f"(first: {names[0]})"
         )
-    annotations = parse_coco(path, content)["annotations"]
-    labelled = labelled_images(annotations, coco.category_id)
-    kept = [str(record.image_id) in labelled for record in records]
-    return _Source(coco, names, kept)
+    return _Source(coco, names, [len(record.area) > 0 for record in records])
 
 
 def _spans(images: int, num_shards: int) -> list[slice]:

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
-from qepose_tf.evaluation.coco_evaluator import MAX_AREA, coco_evaluator
+from qepose_tf.data.coco.annotations import MAX_AREA
+from qepose_tf.data.coco.dataset import CocoDataset
+from qepose_tf.evaluation.coco_evaluator import coco_evaluator
 from qepose_tf.evaluation.score_quality import (
     ScoredDetections,
     correlation,
     rank_correlation,
     scored_detections,
 )
-from qepose_tf.files.locations import Location
 
 logger = logging.getLogger(__name__)
 
@@ -95,13 +96,11 @@ class Calibration:
 
 
 def calibrate(
-    annotations: Location | dict[str, Any],
+    coco: CocoDataset,
     results: Sequence[dict[str, Any]],
-    sigmas: Sequence[float],
     *,
     image_ids: Iterable[int] | None = None,
     min_area: float = 0.0,
-    category_id: int | None = None,
     num_bins: int = 10,
     seed: int = 0,
 ) -> Calibration:
@@ -118,14 +117,12 @@ def calibrate(
     below 0, and is left so.
 
     Args:
-        annotations: COCO keypoint ground truth, a path or the loaded JSON.
+        coco: the data set whose people are looked for.
         results: COCO keypoint results. All count for the correlations and bins, the
             20 best of each image for AP. Compare models at the same minimal score
             and number of detections: many low scores of strays make a mean look good.
-        sigmas: [K], of the skeleton.
         image_ids: only these images count; all of them by default.
         min_area: the smallest person that counts, in px^2.
-        category_id: as in `qepose_tf.evaluation.evaluate.coco_metrics`.
         num_bins: of the reliability curve and the calibration errors.
         seed: chooses `Calibration.sample`.
 
@@ -135,9 +132,7 @@ def calibrate(
     """
     if num_bins < 1:
         raise ValueError(f"num_bins: expected at least 1, got {num_bins}")
-    evaluator = coco_evaluator(
-        annotations, results, sigmas, image_ids=image_ids, category_id=category_id
-    )
+    evaluator = coco_evaluator(coco, results, image_ids=image_ids)
     found = scored_detections(evaluator, min_area)
     scores, oks = found.scores[found.judged], found.oks[found.judged]
     matched = oks > MATCHED_OKS
