@@ -5,9 +5,41 @@ from pathlib import Path
 from typing import Any
 
 from qepose_tf.files.locations import Url
-from qepose_tf.skeleton import Skeleton
+from qepose_tf.skeleton import BUILTIN, Skeleton
 
 logger = logging.getLogger(__name__)
+
+
+def skeleton_of(
+    path: Path | Url, categories: list[dict[str, Any]], name: str | None
+) -> Skeleton:
+    """The skeleton that a file's category describes; a built-in one of equal names.
+
+    Args:
+        path: The file that messages name.
+        categories: Of a COCO file.
+        name: Of the category. None takes the only one that has keypoints.
+
+    Raises:
+        ValueError: There is no such category, more than one, or it describes no
+            skeleton.
+    """
+    chosen = [
+        entry
+        for entry in categories
+        if (entry.get("keypoints") if name is None else entry.get("name") == name)
+    ]
+    if len(chosen) != 1:
+        wanted = "one category with keypoints" if name is None else f"one {name!r}"
+        raise ValueError(f"{path}: expected {wanted}, got {len(chosen)}")
+    keypoints = chosen[0].get("keypoints")
+    for skeleton in BUILTIN.values():
+        if keypoints == list(skeleton.keypoints):
+            return skeleton
+    try:
+        return Skeleton.from_coco_category(chosen[0])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def chosen_category(

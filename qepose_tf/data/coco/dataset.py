@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from qepose_tf.data.coco.annotations import Annotations, read_annotations
-from qepose_tf.data.coco.category import chosen_category
+from qepose_tf.data.coco.category import chosen_category, skeleton_of
 from qepose_tf.data.coco.content import annotation_bytes, parse_coco, shown
 from qepose_tf.data.coco.ground_truth import crowd_index, ground_truth
 from qepose_tf.data.coco.ignore_regions import Region
 from qepose_tf.data.coco.listing import existing_images, list_images
 from qepose_tf.data.coco.problems import Problems
+from qepose_tf.data.coco.shown import plot, summary
 from qepose_tf.files.locations import Location, Url, location
 from qepose_tf.images.decoding import ImageFile
 from qepose_tf.skeleton import Skeleton
@@ -72,6 +74,34 @@ class CocoDataset:
     labels: tuple[list[dict[str, Any]], Annotations] | None = None
     parts: tuple[tuple[int, float], ...] = ()
 
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.records)
+
+    def __repr__(self) -> str:
+        people = sum(len(record.area) for record in self.records)
+        return (
+            f"<CocoDataset {self.path}: {len(self)} images, {people} people, "
+            f"{self.skeleton.num_keypoints} keypoints ({self.skeleton.name})>"
+        )
+
+    def summary(self) -> str:
+        """What is in the data set, in a few lines for a person to read."""
+        return summary(self.skeleton, self.records)
+
+    def plot(self, index: int) -> Image.Image:
+        """An image with its people drawn over it.
+
+        Args:
+            index: Of the record.
+
+        Raises:
+            IndexError: There is no such record.
+            OSError: The image's file cannot be read.
+            ValueError: The image's file is broken.
+        """
+        return plot(self.skeleton, self.records[index])
+
     @functools.cached_property
     def ground_truth(self) -> dict[str, Any]:
         """People and ignore regions as pycocotools' evaluator takes them.
@@ -97,7 +127,7 @@ class CocoDataset:
 def read_coco(
     annotations: Location,
     images_dir: Location,
-    skeleton: Skeleton,
+    skeleton: Skeleton | str | None = None,
     *,
     category: str | None = None,
     limit: int | None = None,
@@ -114,7 +144,8 @@ def read_coco(
     Args:
         annotations: The JSON file, a path or a URL that TensorFlow reads.
         images_dir: The folder that `file_name` is relative to, a path or a URL.
-        skeleton: What the category's keypoints are expected to be.
+        skeleton: What the category's keypoints are expected to be, or what
+            `Skeleton.load` takes. None takes what the file's category says.
         category: Its name. None takes the only one that has keypoints.
         limit: Read only so many images, the first of the file.
         only_labelled: Leave out images without a person that has a labelled keypoint;
@@ -133,6 +164,10 @@ def read_coco(
     path, folder = location(annotations), location(images_dir)
     content = annotation_bytes(path) if content is None else content
     content = parse_coco(path, content)
+    if skeleton is None:
+        skeleton = skeleton_of(path, content["categories"], category)
+    elif isinstance(skeleton, str):
+        skeleton = Skeleton.load(skeleton)
     category_id = chosen_category(path, content["categories"], category, skeleton)
     of_category = [a for a in content["annotations"] if a["category_id"] == category_id]
     problems = Problems(str(path), strict)
