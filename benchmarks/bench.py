@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.inference_targets import inference_targets
+from inference_targets import inference_targets
 from qepose_tf.benchmark.report import (
     Target,
     processor,

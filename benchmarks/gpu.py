@@ -25,7 +25,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from benchmarks import devices
+import devices
 from qepose_tf.benchmark.report import Report
 from qepose_tf.benchmark.timing import Timing, measure
 from qepose_tf.models.complexity import macs
@@ -98,7 +98,7 @@ def _training(model, options, batch: int, device):
 
 def timm_work(step: str, options, batch: int, dtype: str) -> Work:
     """The same step of timm's body, and an optimiser's step on the sum of its maps."""
-    from benchmarks.timm_body import TimmBody
+    from timm_body import TimmBody
 
     body = TimmBody(options.peer, options.size, batch, dtype)
     run = {"inference": body.infer, "training": body.train}[step]
@@ -159,7 +159,7 @@ def add_rows(report: Report, step: str, options, batch: int, dtype: str, limit, 
     ratio = timings["ours"].ratio_to(timings["timm"]) if timm else None
     add_row(report, name, backend, ours, timings["ours"], ratio=ratio, **row)
     if timm:
-        from benchmarks.timm_body import device_name
+        from timm_body import device_name
 
         body = f"timm {options.peer} body, {step}"
         place = f"torch on {device_name()}"

@@ -54,6 +54,8 @@ INNER_ROWS = {
     ),
 }
 ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
+# What stands around the package: it sees the package, and none of it sees the others.
+AROUND = ("benchmarks", "experiments", "export", "train_tf")
 PLAIN_ARGUMENTS = ("ops", "losses", "layers", "models", "data")
 FORBIDDEN_NAMES = {"utils", "util", "misc", "common", "helpers", "helper", "base"}
 
@@ -62,8 +64,8 @@ def module_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported_modules(path: Path, depth: int = 1) -> set[str]:
-    """Names below qepose_tf, `depth` deep, that a file imports, functions included."""
+def imported_names(path: Path) -> list[list[str]]:
+    """The parts of every name that a file imports, functions included."""
     names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -71,11 +73,15 @@ def imported_modules(path: Path, depth: int = 1) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import in line {node.lineno}"
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    parts = [name.split(".") for name in names]
+    return [name.split(".") for name in names]
+
+
+def imported_modules(path: Path, depth: int = 1) -> set[str]:
+    """Names below qepose_tf, `depth` deep, that a file imports."""
     found = {
-        ".".join(part[1 : 1 + depth])
-        for part in parts
-        if part[0] == "qepose_tf" and len(part) > 1
+        ".".join(parts[1 : 1 + depth])
+        for parts in imported_names(path)
+        if parts[0] == "qepose_tf" and len(parts) > 1
     }
     return found - {"__version__"}
 
@@ -105,6 +111,41 @@ def test_imports_run_downward_inside_a_folder(folder):
             name, _, inner = imported.partition(".")
             if name == folder and inner and inner != own:
                 assert row_of[inner] < row_of[own], f"{path} imports {imported}"
+
+
+def modules_in(folder: Path) -> set[str]:
+    """The names of the files and folders with source in them."""
+    found = {path.relative_to(folder).parts[0] for path in folder.rglob("*.py")}
+    return {name.removesuffix(".py") for name in found} - {"__init__"}
+
+
+def test_the_map_names_every_file_and_no_other():
+    assert modules_in(PACKAGE) == set(ROW_OF)
+    for folder, rows in INNER_ROWS.items():
+        assert modules_in(PACKAGE / folder) == {n for row in rows for n in row}, folder
+    for path in SOURCES:
+        folder, *inner = path.relative_to(PACKAGE).parts[:-1] or ("",)
+        assert len(inner) <= (folder in INNER_ROWS), f"{path} lies too deep"
+
+
+def test_drawn_scenes_stand_beside_the_other_data():
+    for path in (PACKAGE / "data").rglob("*.py"):
+        inside = path.is_relative_to(PACKAGE / "data/synthetic")
+        for name in imported_modules(path, depth=2):
+            if name.startswith("data."):
+                assert (name == "data.synthetic") == inside, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("name", ["qepose_tf", *AROUND])
+def test_nothing_imports_what_stands_around_the_package(name):
+    files = [*(ROOT / name).rglob("*.py"), *ROOT.glob(f"{name}.py")]
+    others = {"tests", "examples", *AROUND}
+    if name == "experiments":  # a package of its own: `python -m experiments.ablation`
+        others.remove(name)
+    assert files
+    for path in files:
+        for parts in imported_names(path):
+            assert parts[0] not in others, f"{path} imports {'.'.join(parts)}"
 
 
 @pytest.mark.parametrize("module", PLAIN_ARGUMENTS)

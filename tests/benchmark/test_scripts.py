@@ -16,9 +16,11 @@ from tests.backends import BACKEND, needs_tensorflow, to_numpy
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "benchmarks"
+PROGRAMS = sorted(f.name for f in SCRIPTS.glob("*.py") if "__main__" in f.read_text())
 # TensorFlow is not to be imported, whether it is installed or not.
 WITHOUT_TENSORFLOW = (
-    "import runpy, sys; sys.modules['tensorflow'] = None; del sys.argv[0]; "
+    "import os, runpy, sys; sys.modules['tensorflow'] = None; del sys.argv[0]; "
+    "sys.path[0] = os.path.dirname(sys.argv[0]); "
     "runpy.run_path(sys.argv[0], run_name='__main__')"
 )
 
@@ -27,7 +29,7 @@ def installed(*modules):
     return all(importlib.util.find_spec(module) for module in modules)
 
 
-def run(script, *words, backend=BACKEND):
+def run(script, *words, backend=BACKEND, path=ROOT):
     """The finished process of a script on a backend of Keras."""
     start = [sys.executable]
     if backend != "tensorflow":
@@ -35,7 +37,7 @@ def run(script, *words, backend=BACKEND):
     return subprocess.run(
         [*start, str(SCRIPTS / script), *map(str, words)],
         cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(path)},
         capture_output=True,
         text=True,
         timeout=900,
@@ -51,6 +53,15 @@ def report_of(script, tmp_path, *words, backend=BACKEND):
     for row in report["rows"]:
         assert f"| {row.get('what') or row['step']} |" in done.stdout
     return report
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", PROGRAMS)
+def test_every_script_starts_where_only_the_package_is_installed(script, tmp_path):
+    (tmp_path / "qepose_tf").symlink_to(ROOT / "qepose_tf")
+    done = run(script, "--help", backend="tensorflow", path=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert script in done.stdout
 
 
 @pytest.mark.slow

@@ -266,7 +266,7 @@ SCRIPT = """
 import logging, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 logging.basicConfig(level=logging.WARNING, format="%(message)s")
-from qepose_tf.config import load_config
+from qepose_tf.config.reading import load_config
 from qepose_tf.training.building import steps_per_epoch
 from qepose_tf.training.run import train
 train(load_config(sys.argv[1]), progress=False)

@@ -91,7 +91,7 @@ def test_several_workers_take_no_other_name(tmp_path):
 HOLD = """
 import sys
 from qepose_tf.training.run_folder.folder import open_run_folder
-from tests.training.test_run_folder import config_of
+from tests.training.run_folder.test_folder import config_of
 from pathlib import Path
 folder = open_run_folder(config_of(Path(sys.argv[1])))
 print("held", flush=True)
