@@ -116,7 +116,7 @@ def test_bf16_rounds_features_and_no_coordinate(model, folder):
 )
 def test_no_variant_rounds_a_coordinate(variant, tmp_path):
     keras.utils.set_random_seed(0)
-    model = PoseEstimator(COCO, backbone="tiny", input_size=128, **variant)
+    model = PoseEstimator(COCO, backbone="tiny", input_size=128, head=variant)
     kernel, bias = model.get_layer("score").weights
     kernel.assign(kernel * 0.02)
     bias.assign(bias + 0.3)
