@@ -24,8 +24,8 @@ quickstart: .venv/installed ## train on drawn scenes, score, export, draw (20 mi
 test: lint install-browser ## lint and every test, WORKERS of them at once
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
-test-fast: .venv/installed ## the tests of the inner loop
-	$(BIN)/python -m pytest -q -m "not slow"
+test-fast: .venv/installed ## the tests of the inner loop, WORKERS of them at once
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow"
 
 test-jax: .venv/installed-jax ## ops, layers and models on the JAX backend
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/ops tests/layers tests/models

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -9,6 +10,17 @@ from tests.counted_skips import CountedSkips
 
 # The import of OpenVINO alone reports its use; see `exporting.openvino_ir`.
 sys.modules.setdefault("openvino_telemetry", None)
+
+
+@pytest.fixture(scope="module")
+def micro_body() -> Iterator[None]:
+    """The backbone `tiny` is `MICRO`, for files that test what is not the body."""
+    from qepose_tf.models.hrnet import VARIANTS
+    from tests.micro_body import MICRO
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(VARIANTS, "tiny", MICRO)
+        yield
 
 
 def pytest_configure(config: pytest.Config) -> None:
