@@ -3,13 +3,32 @@
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.counted_skips import CountedSkips
 
+ROOT = Path(__file__).parent
 # The import of OpenVINO alone reports its use; see `exporting.openvino_ir`.
 sys.modules.setdefault("openvino_telemetry", None)
+
+# The file that a worker takes last bounds the whole: these are taken first.
+LONGEST = (
+    *("experiments/ablation/test_check.py", "training/test_survival.py"),
+    *("training/devices/test_multi_worker.py", "test_debug_run.py"),
+    *("training/devices/test_mirrored.py", "exporting/formats/test_saved_model.py"),
+    *("exporting/formats/test_tflite.py", "exporting/formats/test_openvino.py"),
+    *("benchmark/test_side_by_side.py", "training/test_precision.py"),
+    *("weights/test_timm_parity.py", "exporting/test_export_command.py"),
+    *("training/test_run.py", "training/test_step.py", "benchmark/test_scripts.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files in the order of `LONGEST`, then the others as they were."""
+    places = {ROOT / file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="module")

@@ -123,6 +123,7 @@ def test_all_is_refused_before_anything_is_written(capsys, model_file, tmp_path)
     assert (tmp_path / "all" / "onnx.onnx").read_bytes() == b"mine"
 
 
+@pytest.mark.slow
 def test_int8_from_a_folder_of_pictures(capsys, model_file, tmp_path):
     pytest.importorskip("ai_edge_quantizer")
     pictures = tmp_path / "pictures"

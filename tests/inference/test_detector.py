@@ -54,6 +54,7 @@ def test_without_settings_it_is_the_model(model, images):
     equal(Detector(model, **own).detect(images), found)
 
 
+@pytest.mark.slow
 def test_settings_decide_who_is_kept(model, images):
     found = Detector(model).detect(images)
     everybody = (found.scores > 0).sum()
@@ -79,6 +80,7 @@ def test_more_rows_than_cells_are_empty_rows(model, images):
         )
 
 
+@pytest.mark.slow
 def test_a_model_is_traced_once_and_freed(images):
     model = untrained()
     first, second = Detector(model), Detector(model, scales=(1, 2))

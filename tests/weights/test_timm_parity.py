@@ -21,9 +21,13 @@ MISSING = [
     for name in ("torch", "torchvision", "timm")
     if importlib.util.find_spec(name) is None
 ]
-pytestmark = pytest.mark.skipif(
-    bool(MISSING), reason=f"needs {', '.join(MISSING)}; make install-timm installs them"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        bool(MISSING),
+        reason=f"needs {', '.join(MISSING)}; make install-timm installs them",
+    ),
+]
 FILES = ("zip.pth", "legacy.pth", "timm.safetensors")
 SIZES = ("64x64", "96x160")
 TOLERANCE = 1e-4
@@ -123,7 +127,6 @@ def test_every_stage_of_w18(w18, w18_model, size):
     assert max(differences.values()) < TOLERANCE, differences
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["w32", "w48"])
 def test_every_stage_of_the_papers_bodies(variant, tmp_path):
     written_by_timm(f"hrnet_{variant}", tmp_path, "zip.pth")

@@ -19,6 +19,8 @@ METADATA = {"schema": 1, "skeleton": {"name": "Füße"}}
 IMAGES = np.stack([made_image(128, 96, seed) for seed in (3, 4)])
 CLIENT = """
 import sys, numpy, onnxruntime
+
+pytestmark = pytest.mark.slow
 session = onnxruntime.InferenceSession(
     sys.argv[1], providers=["CPUExecutionProvider"]
 )

@@ -26,6 +26,8 @@ IMAGES = [np.stack([made_image(128, 96, seed) for seed in (3, 4)])]
 CLIENT = """
 import sys; sys.modules["openvino_telemetry"] = None
 import json, numpy, openvino
+
+pytestmark = pytest.mark.slow
 compiled = openvino.Core().compile_model(sys.argv[1], "CPU")
 found = compiled({"images": numpy.load(sys.argv[2])})
 numpy.savez(sys.argv[3], **{o.any_name: found[o] for o in compiled.outputs})
