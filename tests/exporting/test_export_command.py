@@ -87,6 +87,7 @@ def test_one_clear_line_and_nothing_written(
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "precision", "package", "extra"),
     [

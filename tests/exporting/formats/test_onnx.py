@@ -12,6 +12,7 @@ from qepose_tf.exporting.formats.onnx import OPSET, write_onnx
 from qepose_tf.exporting.served_graph import OUTPUTS, detect
 from qepose_tf.images.drawn_image import made_image
 
+pytestmark = pytest.mark.slow
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 pytest.importorskip("tf2onnx", reason="the extra onnx is not installed")
 
@@ -19,8 +20,6 @@ METADATA = {"schema": 1, "skeleton": {"name": "Füße"}}
 IMAGES = np.stack([made_image(128, 96, seed) for seed in (3, 4)])
 CLIENT = """
 import sys, numpy, onnxruntime
-
-pytestmark = pytest.mark.slow
 session = onnxruntime.InferenceSession(
     sys.argv[1], providers=["CPUExecutionProvider"]
 )
