@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 COCO := ../shared/coco
 PHOTOS := ../shared/photos
 WORKERS ?= 2
+# Whole files, for their tests share models; tests/conftest.py puts the longest first.
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # TensorFlow's start-up notices would hide what the commands print.
 export TF_CPP_MIN_LOG_LEVEL := 3
@@ -23,10 +25,10 @@ quickstart: .venv/installed ## train on drawn scenes, score, export, draw (20 mi
 	$(BIN)/python -m experiments.quickstart
 
 test: lint install-browser ## lint and every test, WORKERS of them at once
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -q $(PARALLEL)
 
-test-fast: .venv/installed ## the tests of the inner loop
-	$(BIN)/python -m pytest -q -m "not slow"
+test-fast: .venv/installed ## the tests of the inner loop, WORKERS of them at once
+	$(BIN)/python -m pytest -q $(PARALLEL) -m "not slow"
 
 test-jax: .venv/installed-jax ## ops, layers and models on the JAX backend
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/ops tests/layers tests/models

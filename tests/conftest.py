@@ -1,6 +1,51 @@
 """What holds for every test."""
 
+import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
+
+from tests.counted_skips import CountedSkips
+
+ROOT = Path(__file__).parent
 # The import of OpenVINO alone reports its use; see `exporting.openvino_ir`.
 sys.modules.setdefault("openvino_telemetry", None)
+
+# The file that a worker takes last bounds the whole: these are taken first.
+LONGEST = (
+    *("experiments/ablation/test_check.py", "training/test_survival.py"),
+    *("training/devices/test_multi_worker.py", "test_debug_run.py"),
+    *("training/devices/test_mirrored.py", "exporting/formats/test_saved_model.py"),
+    *("exporting/formats/test_tflite.py", "exporting/formats/test_openvino.py"),
+    *("benchmark/test_side_by_side.py", "training/test_precision.py"),
+    *("weights/test_timm_parity.py", "exporting/test_export_command.py"),
+    *("training/test_run.py", "training/test_step.py", "benchmark/test_scripts.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files in the order of `LONGEST`, then the others as they were."""
+    places = {ROOT / file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+@pytest.fixture(scope="module")
+def micro_body() -> Iterator[None]:
+    """The backbone `tiny` is `MICRO`, for files that test what is not the body."""
+    from qepose_tf.models.hrnet import VARIANTS
+    from tests.micro_body import MICRO
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(VARIANTS, "tiny", MICRO)
+        yield
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where CI is set, a skip needs a reason in `allowed_skips`.
+
+    The processes that pytest-xdist starts report theirs to the one that judges.
+    """
+    if os.environ.get("CI") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(CountedSkips(), "counted-skips")

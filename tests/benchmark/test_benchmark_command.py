@@ -36,6 +36,7 @@ def picture(tmp_path):
     return tmp_path / "picture.jpg"
 
 
+@pytest.mark.slow
 def test_a_model_file(capsys, model_file, picture, tmp_path):
     report = tmp_path / "report.json"
     words = [model_file, "--images", picture, *QUICK, "--json", report]
@@ -54,6 +55,7 @@ def test_a_model_file(capsys, model_file, picture, tmp_path):
         assert {"name", "median ms", "low", "high", "x body", "max px"} <= set(row)
 
 
+@pytest.mark.slow
 def test_a_config_is_timed_untrained(capsys, tmp_path):
     config = tmp_path / "tiny.yaml"
     config.write_text(CONFIG)

@@ -50,6 +50,7 @@ def test_every_runtime_takes_its_turn(model, contents):
     assert report.facts["versions"]["tensorflow"]
 
 
+@pytest.mark.slow
 def test_files_that_were_exported_before(model, contents, tmp_path):
     from qepose_tf.exporting import export
 

@@ -231,6 +231,7 @@ def test_info_takes_overrides_of_a_config_alone(capsys, model_file):
     assert "model.keras: expected a config before model.input_size=64" in error
 
 
+@pytest.mark.slow
 def test_evaluate_names_the_ten_figures(
     capsys, tmp_path, model_file, images, annotations
 ):
@@ -247,6 +248,7 @@ def test_evaluate_names_the_ten_figures(
     assert {entry["image_id"] for entry in json.loads(results.read_text())} <= {7, 8}
 
 
+@pytest.mark.slow
 def test_evaluate_with_the_whole_protocol(
     capsys, tmp_path, model_file, annotations, images
 ):
@@ -290,6 +292,7 @@ def test_import_weights_writes_a_file_and_a_report(capsys, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_predict_draws_and_writes_coco_results(capsys, tmp_path, model_file, images):
     out, copy = tmp_path / "out", tmp_path / "copy.json"
     words = ["predict", model_file, images, "--out", out, "--json", copy]
@@ -317,6 +320,7 @@ def test_export_writes_and_compares(capsys, tmp_path, model_file):
     assert path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_exit_codes_of_the_training_script():
     def run(*words: str) -> subprocess.CompletedProcess:
         return subprocess.run(

@@ -53,6 +53,7 @@ def test_existing_paths_are_kept(exporter, tmp_path):
     assert (tmp_path / "1" / "photo.jpg").read_bytes() == b"1"
 
 
+@pytest.mark.slow
 def test_what_a_judge_rejects_does_not_stay(exporter, tmp_path):
     seen = []
 

@@ -4,6 +4,8 @@ import pytest
 
 from tests.small_disk import mounted_disk
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def small_disk(tmp_path):

@@ -54,6 +54,7 @@ def test_without_settings_it_is_the_model(model, images):
     equal(Detector(model, **own).detect(images), found)
 
 
+@pytest.mark.slow
 def test_settings_decide_who_is_kept(model, images):
     found = Detector(model).detect(images)
     everybody = (found.scores > 0).sum()
@@ -67,6 +68,7 @@ def test_settings_decide_who_is_kept(model, images):
     np.testing.assert_array_equal((one.scores > 0).sum(axis=1), [1, 1])
 
 
+@pytest.mark.slow
 def test_more_rows_than_cells_are_empty_rows(model, images):
     found = Detector(model, max_detections=300).detect(images)  # 16 x 16 cells
     assert found.poses.shape == (2, 300, 17, 2) and np.isfinite(found.poses).all()
@@ -79,6 +81,7 @@ def test_more_rows_than_cells_are_empty_rows(model, images):
         )
 
 
+@pytest.mark.slow
 def test_a_model_is_traced_once_and_freed(images):
     model = untrained()
     first, second = Detector(model), Detector(model, scales=(1, 2))
@@ -114,6 +117,7 @@ def test_one_scale_needs_no_merging(model, images):
     equal(twice, found)
 
 
+@pytest.mark.slow
 def test_one_keypoint_at_several_scales(caplog):
     model = untrained(Skeleton("head", ("head",), (), (), (0.1,)))
     detector = Detector(model, scales=(1, 2))

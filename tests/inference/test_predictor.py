@@ -100,6 +100,7 @@ def test_a_scale_is_another_short_side(model):
     same(result, next(at_scale(model, 2).predict(image)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", [False, True])
 def test_scales_are_merged_in_original_pixels(model, flip):
     """Pictures of several shapes in one stream; each alone and by the twin of NMS."""
@@ -123,6 +124,7 @@ def test_scales_are_merged_in_original_pixels(model, flip):
         np.testing.assert_allclose(result.poses, poses[keep][:30], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_settings_of_the_decoder(model, predictor):
     image = noise(SIDE, SIDE)
     (everybody,) = predictor.predict(image)
@@ -226,6 +228,7 @@ def test_arrays_that_are_no_pictures_are_refused(predictor, array):
         list(predictor.predict(array))
 
 
+@pytest.mark.slow
 def test_a_predictor_reads_a_model_file(tmp_path, model, predictor):
     model.save(tmp_path / "model.keras")
     image = noise(64, 80)

@@ -85,6 +85,7 @@ def test_efficientnet_has_the_published_encoder(lite0):
     assert encoder == 4_652_008 - (320 * 1280 + 2 * 1280) - (1280 * 1000 + 1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(named_bodies()))
 def test_a_body_knows_its_name_and_its_layers_have_names_of_their_own(name):
     body = build_body(name)
@@ -165,6 +166,7 @@ def test_complexity_counts_what_a_body_multiplies():
     assert activations(model, 128, 64) == 2 * activations(model, 64, 64) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [mobilenet, Pyramidal])
 def test_a_body_of_the_user_s_own_trains_and_is_saved(make, tmp_path):
     keras.utils.set_random_seed(0)

@@ -16,6 +16,7 @@ def test_the_table_holds_four_variants():
     assert list(VARIANTS) == ["tiny", "w18", "w32", "w48"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant, count", [("w32", 29_305_536), ("w48", 65_325_120)])
 def test_trainable_parameters_are_exactly_those_of_hrnet(bodies, variant, count):
     assert trainable_params(bodies[variant]) == count

@@ -114,6 +114,7 @@ def twin(model, images):
     return found
 
 
+@pytest.mark.slow
 def test_flip_equals_its_twin(model):
     images = random_images(2, HEIGHT, WIDTH)
     found = detected(model, images)
@@ -126,6 +127,7 @@ def test_flip_equals_its_twin(model):
         np.testing.assert_array_equal(found["scores"][image, count:], 0)
 
 
+@pytest.mark.slow
 def test_a_mirrored_image_has_mirrored_poses(model):
     images = shiftable()
     found = detected(model, images)
@@ -142,6 +144,7 @@ def test_a_mirrored_image_has_mirrored_poses(model):
     )
 
 
+@pytest.mark.slow
 def test_without_flip_it_is_the_models_decoder(model):
     images = random_images(2, HEIGHT, WIDTH)
     settings = model.decoder_settings.to_dict()

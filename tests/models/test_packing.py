@@ -119,6 +119,7 @@ def test_a_packed_row_holds_the_owned_cells_alone(model):
     np.testing.assert_array_equal(np.unique(packed.images), [0, 2])
 
 
+@pytest.mark.slow
 def test_a_keypoint_that_is_never_labelled_moves_none_of_its_own_weights(monkeypatch):
     keras.utils.set_random_seed(0)
     model = PoseEstimator(COCO, backbone="tiny", input_size=SIDE)

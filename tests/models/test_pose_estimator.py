@@ -106,6 +106,7 @@ def test_the_first_layer_takes_mean_and_deviation_off(pair_model, coco_model):
     np.testing.assert_allclose(sigma, [[1, 1, 1]], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_pixels_of_every_type_give_the_same_poses(coco_model):
     pixels = np.random.default_rng(2).integers(0, 256, (3, 64, 64, 3), np.uint8)
     found = coco_model.predict(pixels, verbose=0)
@@ -162,6 +163,7 @@ def test_predict_leaves_out_what_only_training_needs(pair_model):
         np.testing.assert_allclose(found[name], expected[name], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_mixed_precision_keeps_points_and_scores_in_float32(tmp_path):
     model = PoseEstimator(COCO, "tiny", 64, dtype="mixed_bfloat16")
     assert keras.config.dtype_policy().name == "float32"

@@ -252,6 +252,7 @@ def test_without_people_gradients_are_finite_and_keypoints_unmoved(tiny, images)
     np.testing.assert_allclose(after, before, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_fit_learns_and_evaluate_measures(tiny):
     """With Keras' own choice of compilation."""
     images, facts = random_images(4, 64, 64), random_facts(batch=4)

@@ -24,7 +24,7 @@ from qepose_tf.training.run import train
 from qepose_tf.training.run_folder.state import newest_checkpoint
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("micro_body")]
 
 
 def make_config(folder, data=None, **settings):
@@ -264,6 +264,9 @@ def test_a_nan_stops_the_run_and_leaves_the_good_checkpoint(folder, tmp_path):
 
 SCRIPT = """
 import logging, signal, sys
+from qepose_tf.models.hrnet import VARIANTS
+from tests.micro_body import MICRO
+VARIANTS["tiny"] = MICRO
 signal.signal(signal.SIGINT, signal.default_int_handler)
 logging.basicConfig(level=logging.WARNING, format="%(message)s")
 from qepose_tf.config.reading import load_config

@@ -16,7 +16,7 @@ from qepose_tf.training.run_folder.state import RunState
 from tests.training.devices.mirrored_losses import SIDE, STEPS, batches
 from tests.training.tiny_model import fit_counted
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("micro_body")]
 
 
 def compiled(frozen_norms=False, eagerly=True, **train):

@@ -22,6 +22,7 @@ from tests.small_disk import mounted_disk
 from tests.training.test_run import make_config
 
 ROOT = Path(__file__).parents[2]
+SCRIPT = ("-m", "tests.micro_body", "train_tf.py")
 TIMES = {"images_per_second", "data_wait"}
 pytestmark = pytest.mark.slow
 
@@ -112,7 +113,7 @@ def test_sigterm_ends_with_a_checkpoint_and_a_code_that_says_resume_me(tmp_path)
     run = tmp_path / "run"
     config = make_config(tmp_path, run_dir=run, epochs=100_000, validate_every=100_000)
     dump_config(config, tmp_path / "long.yaml")
-    words = ("train_tf.py", "--config", tmp_path / "long.yaml")
+    words = (*SCRIPT, "--config", tmp_path / "long.yaml")
     process = command(*words)
     wait_for((run / "log.csv").exists, process)
     process.send_signal(signal.SIGTERM)
@@ -144,7 +145,7 @@ def test_a_full_disk_is_told_and_the_good_checkpoint_stays(tmp_path, small_disk)
     run = small_disk / "run"
     config = make_config(tmp_path, run_dir=run, epochs=1000, validate_every=1000)
     dump_config(config, tmp_path / "long.yaml")
-    process = command("train_tf.py", "--config", tmp_path / "long.yaml")
+    process = command(*SCRIPT, "--config", tmp_path / "long.yaml")
     wait_for(lambda: len(list(run.glob("checkpoints/step-*"))) > 1, process)
     with open(small_disk / "other", "wb", buffering=0) as file, suppress(OSError):
         while file.write(bytes(2**20)):

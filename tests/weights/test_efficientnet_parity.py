@@ -23,9 +23,13 @@ MISSING = [
     for name in ("torch", "torchvision", "timm")
     if importlib.util.find_spec(name) is None
 ]
-pytestmark = pytest.mark.skipif(
-    bool(MISSING), reason=f"needs {', '.join(MISSING)}; make install-timm installs them"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        bool(MISSING),
+        reason=f"needs {', '.join(MISSING)}; make install-timm installs them",
+    ),
+]
 TOLERANCE = 1e-4
 LAYOUTS = ("timm.pth", "other.pth")
 SIZES = ("64x64", "96x160")

@@ -169,6 +169,7 @@ def test_keys_that_take_forever_to_hash_are_refused(key):
             read_pickle(io.BytesIO(pickle.EMPTY_DICT + fill + pickle.STOP))
 
 
+@pytest.mark.slow
 @WRITERS
 def test_deep_nesting_beside_the_weights_is_harmless(tmp_path, write):
     """Read in a process of its own: an overflow of the C stack ends the process."""

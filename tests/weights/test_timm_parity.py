@@ -21,18 +21,23 @@ MISSING = [
     for name in ("torch", "torchvision", "timm")
     if importlib.util.find_spec(name) is None
 ]
-pytestmark = pytest.mark.skipif(
-    bool(MISSING), reason=f"needs {', '.join(MISSING)}; make install-timm installs them"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        bool(MISSING),
+        reason=f"needs {', '.join(MISSING)}; make install-timm installs them",
+    ),
+]
 FILES = ("zip.pth", "legacy.pth", "timm.safetensors")
 SIZES = ("64x64", "96x160")
 TOLERANCE = 1e-4
 
 
-def written_by_timm(name, folder):
+def written_by_timm(name, folder, *files):
     """The folder, with what `timm_features` writes."""
+    module = "tests.weights.timm_features"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.weights.timm_features", name, str(folder)],
+        [sys.executable, "-m", module, name, str(folder), *files],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -45,7 +50,7 @@ def written_by_timm(name, folder):
 
 @pytest.fixture(scope="module")
 def w18(tmp_path_factory):
-    return written_by_timm("hrnet_w18", tmp_path_factory.mktemp("w18"))
+    return written_by_timm("hrnet_w18", tmp_path_factory.mktemp("w18"), *FILES)
 
 
 def our_layers(variant):
@@ -102,15 +107,16 @@ def test_each_file_format_brings_the_same_weights(w18, w18_model, file):
             assert error < TOLERANCE
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_pytorch_is_not_imported(w18, file):
+def test_pytorch_is_not_imported(w18):
     """In a process of its own: here other libraries may have imported it."""
     code = (
         "import sys; from qepose_tf.weights import import_weights;"
         "from qepose_tf.weights.state_dict import read_checkpoint;"
-        "read_checkpoint(sys.argv[1]); sys.exit('torch' in sys.modules)"
+        "[read_checkpoint(file) for file in sys.argv[1:]];"
+        "sys.exit('torch' in sys.modules)"
     )
-    words = [sys.executable, "-W", "ignore", "-c", code, str(w18 / file)]
+    files = [str(w18 / file) for file in FILES]
+    words = [sys.executable, "-W", "ignore", "-c", code, *files]
     assert subprocess.run(words, cwd=ROOT, check=False).returncode == 0
 
 
@@ -121,10 +127,9 @@ def test_every_stage_of_w18(w18, w18_model, size):
     assert max(differences.values()) < TOLERANCE, differences
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["w32", "w48"])
 def test_every_stage_of_the_papers_bodies(variant, tmp_path):
-    written_by_timm(f"hrnet_{variant}", tmp_path)
+    written_by_timm(f"hrnet_{variant}", tmp_path, "zip.pth")
     model = PoseEstimator(COCO, backbone=variant, input_size=64)
     import_weights(tmp_path / "zip.pth", model)
     for size in SIZES:

@@ -1,9 +1,10 @@
 """timm's HRNet with random weights: its checkpoints and its maps at every stage.
 
 Run as a program, so that the test's process never holds PyTorch, which the import
-must not need: `python -m tests.weights.timm_features hrnet_w18 FOLDER`.
+must not need: `python -m tests.weights.timm_features hrnet_w18 FOLDER FILE...`.
 """
 
+import functools
 import sys
 import warnings
 from pathlib import Path
@@ -62,13 +63,18 @@ def features(
     return maps
 
 
-def main(name: str, folder: Path) -> None:
-    """Writes `zip.pth`, `legacy.pth`, `timm.safetensors` and `HxW.npz` with maps."""
+WRITERS = {
+    "zip.pth": torch.save,
+    "legacy.pth": functools.partial(torch.save, _use_new_zipfile_serialization=False),
+    "timm.safetensors": save_file,
+}
+
+
+def main(name: str, folder: Path, *files: str) -> None:
+    """Writes the files, which are keys of `WRITERS`, and `HxW.npz` with maps."""
     model = random_model(name)
-    state = model.state_dict()
-    torch.save(state, folder / "zip.pth")
-    torch.save(state, folder / "legacy.pth", _use_new_zipfile_serialization=False)
-    save_file(state, folder / "timm.safetensors")
+    for file in files:
+        WRITERS[file](model.state_dict(), folder / file)
     for height, width in SIZES:
         images = np.random.default_rng(height).normal(size=(2, height, width, 3))
         images = images.astype("float32")
@@ -77,4 +83,4 @@ def main(name: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])

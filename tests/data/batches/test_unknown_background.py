@@ -148,6 +148,7 @@ def partly_labelled(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_prepared_files_keep_it(partly_labelled):
     prepared(partly_labelled)
     plain = read_coco(

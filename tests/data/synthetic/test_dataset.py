@@ -214,8 +214,10 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
 def test_ctrl_c_leaves_no_folder(tmp_path):
+    # A shell's background job would ignore the signal, and so would its children.
     code = (
-        "import sys; from qepose_tf.data.synthetic.dataset import write_scenes; "
+        "import signal, sys; signal.signal(2, signal.default_int_handler); "
+        "from qepose_tf.data.synthetic.dataset import write_scenes; "
         "write_scenes(sys.argv[1], 100000, 64)"
     )
     target = tmp_path / "scenes"
@@ -223,11 +225,15 @@ def test_ctrl_c_leaves_no_folder(tmp_path):
         [sys.executable, "-c", code, str(target)], stderr=subprocess.PIPE
     )
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".scenes-*/images/*.jpg")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    try:
+        while not list(tmp_path.glob(".scenes-*/images/*.jpg")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
     assert b"KeyboardInterrupt" in errors
     assert list(tmp_path.iterdir()) == []
 

@@ -258,6 +258,7 @@ def test_another_skeleton(folder):
     assert read_tfrecords(folder / "records", renamed).skeleton.name == "renamed"
 
 
+@pytest.mark.slow
 def test_urls_of_every_part(folder, tmp_path):
     plain, stored = both(folder)
     copy_to_ram(folder / "images", "ram://tfrecord/images")

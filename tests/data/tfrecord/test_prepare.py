@@ -90,6 +90,7 @@ def wait_for(path, process):
     raise AssertionError(f"{path} does not appear")
 
 
+@pytest.mark.slow
 def test_killed_and_repeated(folder):
     """A pipe in place of an image holds the command up where it is killed."""
     prepared(folder, "whole")

@@ -135,6 +135,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["model"]
 
 
+@pytest.mark.slow
 def test_reduced_precision_becomes_float32(model):
     assert float32_model(model) is model
     reduced = PoseEstimator(

@@ -12,6 +12,7 @@ from qepose_tf.exporting.formats.onnx import OPSET, write_onnx
 from qepose_tf.exporting.served_graph import OUTPUTS, detect
 from qepose_tf.images.drawn_image import made_image
 
+pytestmark = pytest.mark.slow
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 pytest.importorskip("tf2onnx", reason="the extra onnx is not installed")
 

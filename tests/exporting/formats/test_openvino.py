@@ -20,6 +20,7 @@ from qepose_tf.skeleton import COCO
 if not importlib.util.find_spec("openvino"):
     pytest.skip("the extra openvino is not installed", allow_module_level=True)
 
+pytestmark = pytest.mark.slow
 METADATA = {"schema": 1, "skeleton": {"name": "Füße"}}
 IMAGES = [np.stack([made_image(128, 96, seed) for seed in (3, 4)])]
 # Reads a model as any client would, without an option, and says what it computes in.

@@ -13,6 +13,8 @@ from qepose_tf.exporting.checks.reference import keras_any_size
 from qepose_tf.exporting.pose_json import describe
 from qepose_tf.images.drawn_image import made_image
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def exported(model, tmp_path_factory):

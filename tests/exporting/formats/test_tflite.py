@@ -9,6 +9,8 @@ from qepose_tf.exporting.pose_json import describe
 from qepose_tf.images.drawn_image import made_image
 from qepose_tf.skeleton import COCO
 
+pytestmark = pytest.mark.slow
+
 litert = pytest.importorskip("ai_edge_litert.interpreter")
 NAMES = ["cells", "count", "keypoint_scores", "poses", "scores"]
 
