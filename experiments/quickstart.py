@@ -117,7 +117,7 @@ def _drawn(image: np.ndarray, found: ImagePoses, skeleton: Skeleton) -> np.ndarr
 
 
 def _main() -> None:
-    show_log()
+    show_log(also="experiments")
     summary = run(sys.argv[1:])
     difference = max(summary["max_pose_difference_px"].values())
     correlation = summary["score_oks_rank_correlation"]

@@ -41,7 +41,7 @@ def _arguments() -> argparse.Namespace:
 
 def _main() -> None:
     arguments = _arguments()
-    show_log()
+    show_log(also="experiments")
     overrides = tuple(arguments.overrides)
     if arguments.check:
         _check(tuple(arguments.rows))

@@ -45,10 +45,16 @@ def guarded(command: Callable[[], Any], debug: bool = False) -> int:
     return 1
 
 
-def show_log(level: int = logging.INFO) -> None:
-    """Shows the package's log on stderr; of others only warnings."""
+def show_log(level: int = logging.INFO, also: str | None = None) -> None:
+    """Shows the package's log on stderr; of others only warnings.
+
+    Args:
+        level: Of what is shown.
+        also: Another package whose log is shown.
+    """
     logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("qepose_tf").setLevel(level)
+    for name in filter(None, ("qepose_tf", also)):
+        logging.getLogger(name).setLevel(level)
 
 
 def show_report(report: dict[str, Any], json_file: Path | None, **shorter: str) -> None:

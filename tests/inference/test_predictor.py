@@ -12,6 +12,7 @@ from qepose_tf.inference.loop import READERS
 from qepose_tf.inference.predictor import Predictor
 from qepose_tf.models import PoseEstimator
 from qepose_tf.skeleton import COCO
+from tests.models.conftest import moderate
 from tests.ops.test_decode import nms_twin
 
 SIDE = 64
@@ -20,9 +21,8 @@ SIDE = 64
 @pytest.fixture(scope="module")
 def model():
     keras.utils.set_random_seed(0)
-    return PoseEstimator(
-        COCO, "tiny", input_size=SIDE, decoder={"score_threshold": 0.0}
-    )
+    every_row = {"score_threshold": 0.0}
+    return moderate(PoseEstimator(COCO, "tiny", input_size=SIDE, decoder=every_row))
 
 
 @pytest.fixture(scope="module")

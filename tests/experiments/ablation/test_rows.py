@@ -13,10 +13,10 @@ FOLDER = Path("runs/ablation")
 def test_a_row_takes_its_switches_and_nothing_else_from_its_config():
     scenes = row_config("full", 0, FOLDER)
     row = row_config("discrete_qeb", 3, FOLDER)
-    assert row.model.quality_branch and row.loss.instance_label == "discrete"
+    assert row.model.head.quality_branch and row.loss.instance_label == "discrete"
     assert row.seed == 3 and row.run_dir == FOLDER / "discrete_qeb-seed3"
-    same = {"quality_branch": False}
-    assert row.model.model_copy(update=same) == scenes.model
+    head = row.model.head.model_copy(update={"quality_branch": False})
+    assert row.model.model_copy(update={"head": head}) == scenes.model
     assert row.loss.model_copy(update={"instance_label": "cir"}) == scenes.loss
     assert row.data == scenes.data and row.augment == scenes.augment
     assert scenes.model.backbone == "tiny" and scenes.model.input_size == 128
@@ -57,7 +57,7 @@ def test_unknown_rows_are_named():
 @pytest.mark.slow
 def test_what_is_done_is_not_done_again_and_a_failed_run_is_named(tmp_path, caplog):
     """Two real runs of a few scenes; the second call trains the missing row alone."""
-    caplog.set_level(logging.INFO, logger="qepose_tf")
+    caplog.set_level(logging.INFO, logger="experiments")
     small = (
         *("train.epochs=1", "train.drop_epochs=[]", "train.batch_size=4"),
         *("data.synthetic.train_scenes=4", "data.synthetic.val_scenes=2"),
