@@ -220,17 +220,18 @@ def test_a_body_of_the_user_s_own_is_exported(make, tmp_path):
     from qepose_tf.images.drawn_image import made_image
 
     images = [made_image(64, 64, seed) for seed in range(8)]
-    sizes = {"input_size": 64, "keypoint_channels": 4, "instance_channels": 8}
+    small = {"keypoint_channels": 4, "instance_channels": 8}
+    settings = {"backbone": make(), "input_size": 64, "head": small}
     keras.utils.set_random_seed(0)
-    model = settled_model(PAIR, {"backbone": make(), **sizes}, images)
+    model = settled_model(PAIR, settings, images)
     with Exporter(model, height=64, width=64, calibration=images) as exporter:
         saved = exporter.write("saved_model", tmp_path / "saved")
         plain = exporter.write("tflite", tmp_path / "fp32.tflite", "fp32")
-        small = exporter.write("tflite", tmp_path / "int8.tflite", "int8")
+        eight_bits = exporter.write("tflite", tmp_path / "int8.tflite", "int8")
     for comparison in (saved, plain):
         assert comparison.people > 10 and comparison.unmatched == 0
         assert comparison.max_pose_difference_px < 0.01
-    assert small.people > 10 and small.matched > 0
+    assert eight_bits.people > 10 and eight_bits.matched > 0
 
 
 @pytest.mark.parametrize(
