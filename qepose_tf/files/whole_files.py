@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,34 +32,55 @@ def writable_folder(path: str | Path) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def whole(path: str | Path, durable: bool = False) -> Iterator[Path]:
+    """A path to write a file or a folder to, which becomes `path` at the block's end.
+
+    Where the block fails, what was written goes, and what stood at `path` stays.
+
+    Args:
+        path: Of the file, which may exist, or of the folder, which may not.
+        durable: Wait until the disk has a file, so that a power cut leaves the old one
+            or the new one.
+
+    Yields:
+        A path beside it that does not exist yet, with the same suffixes.
+
+    Raises:
+        OSError: It cannot be written or renamed.
+    """
+    path = Path(path)
+    # Several threads and processes may write the same file.
+    writer = f"{os.getpid()}-{threading.get_ident()}"
+    temporary = path.with_name(f".{writer}-{path.name}")
+    try:
+        yield temporary
+        if durable:
+            publish(temporary, path)
+        else:
+            os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        temporary.unlink(missing_ok=True)
+
+
 def write_file(
     path: str | Path, content: str | bytes, *, durable: bool = False
 ) -> None:
-    """Writes beside the target and renames, so that no half-written file stays.
+    """Writes a file that is there completely or not at all.
 
     Args:
-        path: of the file.
-        content: text is written as UTF-8.
-        durable: wait until the disk has it, so that a power cut leaves the old file
-            or the new one.
+        path: Of the file.
+        content: Text is written as UTF-8.
+        durable: See `whole`.
 
     Raises:
         OSError: The file cannot be written.
     """
-    path = Path(path)
     data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide it from others
-        if durable:
-            publish(Path(temporary), path)
-        else:
-            os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole(path, durable) as temporary:
+        temporary.write_bytes(data)
 
 
 def publish(temporary: Path, target: Path) -> None:

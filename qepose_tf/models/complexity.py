@@ -5,6 +5,7 @@ import math
 import keras
 
 from qepose_tf.layers.keypoint_query import KeypointQuery
+from qepose_tf.layers.normalise import Normalise
 from qepose_tf.layers.pose_query import PoseQueryEncoding
 from qepose_tf.models.bodies import layer_strides
 from qepose_tf.models.pose_estimator import PoseEstimator
@@ -61,9 +62,7 @@ def activations(model: PoseEstimator, height: int, width: int) -> int:
 def _numbers_per_cell(layer: keras.Layer) -> int:
     """What one of the head's layers puts out at a cell, what it keeps inside, too."""
     # The normalised image stands for the image itself, which is no layer's output.
-    if isinstance(
-        layer, keras.Model | keras.layers.InputLayer | keras.layers.Rescaling
-    ):
+    if isinstance(layer, keras.Model | keras.layers.InputLayer | Normalise):
         return 0
     outputs = [
         math.prod(output.shape[3:])

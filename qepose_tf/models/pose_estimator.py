@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from qepose_tf.layers.cir_target import CIRTargetLayer
+from qepose_tf.layers.normalise import Normalise
 from qepose_tf.layers.pose_decoder import PoseDecoder
 from qepose_tf.losses import (
     loss_divisors,
@@ -46,13 +47,6 @@ def _rgb(name: str, values) -> np.ndarray:
     if array.shape != (3,) or not np.isfinite(array).all():
         raise ValueError(f"expected {name} to be three numbers, got {values!r}")
     return array
-
-
-def _normalisation(mean: np.ndarray, std: np.ndarray) -> keras.layers.Rescaling:
-    """The first layer: float32 under every policy, for bfloat16 rounds pixels."""
-    return keras.layers.Rescaling(
-        (1.0 / std).tolist(), (-mean / std).tolist(), dtype="float32", name="normalise"
-    )
 
 
 @keras.saving.register_keras_serializable("qepose_tf")
@@ -132,7 +126,7 @@ class PoseEstimator(keras.Model):
             body = bodies.build_body(backbone, **norm)
             # Functional graph
             images = keras.Input((None, None, 3), dtype="float32", name="images")
-            branches = body(_normalisation(mean, std)(images))
+            branches = body(Normalise(mean, std, name="normalise")(images))
             maps, features, offsets, encoding = build_head(
                 branches, skeleton.num_keypoints, head, norm
             )

@@ -1,7 +1,6 @@
 """HRNet weights of other projects, and the files that this project makes of them."""
 
 import logging
-import tempfile
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import h5py
 import keras
 
-from qepose_tf.files.whole_files import writable_folder, write_file
+from qepose_tf.files.whole_files import whole, writable_folder
 from qepose_tf.weights.matching import Match, match_tensors, variant_of
 from qepose_tf.weights.state_dict import read_checkpoint
 
@@ -141,12 +140,10 @@ def save_body(body: keras.Model, path: str | Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        written = Path(folder) / f"body{SUFFIX}"
-        body.save_weights(written)
-        with h5py.File(written, "a") as file:
+    with whole(path) as temporary:
+        body.save_weights(temporary)
+        with h5py.File(temporary, "a") as file:
             file.attrs[BACKBONE] = variant_of(body)
-        write_file(path, written.read_bytes())
 
 
 def load_backbone_weights(model: keras.Model, path: str | Path) -> None:

@@ -1,9 +1,10 @@
+import contextlib
 import stat
 
 import pytest
 
 from qepose_tf.benchmark.report import write_between_marks
-from qepose_tf.files.whole_files import writable_folder, write_file
+from qepose_tf.files.whole_files import whole, writable_folder, write_file
 
 
 def test_a_file_is_replaced_whole_and_readable_by_others(tmp_path):
@@ -21,6 +22,34 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     with pytest.raises(OSError):
         write_file(target, "text")
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_block_that_fails_leaves_nothing_and_keeps_what_was_there(tmp_path, durable):
+    path = tmp_path / "model.weights.h5"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), whole(path, durable) as temporary:
+        assert temporary.parent == tmp_path and temporary.name.endswith(".weights.h5")
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    with whole(path, durable) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.weights.h5"]
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "scenes"
+    for error in (RuntimeError, None):
+        with contextlib.suppress(RuntimeError), whole(path) as temporary:
+            temporary.mkdir()
+            (temporary / "a").write_text("")
+            assert not path.exists()
+            if error:
+                raise error
+        assert path.exists() == (error is None)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["scenes"]
 
 
 def test_folders_are_made_with_their_parents(tmp_path):

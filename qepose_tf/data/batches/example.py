@@ -15,6 +15,7 @@ from PIL import Image
 from qepose_tf.data.coco.dataset import CocoDataset, ImageRecord
 from qepose_tf.data.coco.ignore_regions import rasterise
 from qepose_tf.files.locations import Url
+from qepose_tf.files.whole_files import whole
 from qepose_tf.images.decoding import (
     ImageFile,
     decode_picture,
@@ -185,10 +186,8 @@ class ExampleLoader:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             logger.warning("%s: broken cache file, made again (%s)", path, error)
         image, ignore = self._decode(record)
-        temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
-        with temporary.open("wb") as file:
-            np.savez(file, image=image, ignore=ignore)
-        os.replace(temporary, path)
+        with whole(path) as temporary:
+            np.savez(temporary, image=image, ignore=ignore)
         return image, ignore
 
     def _log_size(self) -> None:

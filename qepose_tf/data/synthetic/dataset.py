@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from qepose_tf.data.synthetic.scene import MIN_HEIGHT, Person, random_scene
+from qepose_tf.files.whole_files import whole
 from qepose_tf.skeleton import COCO
 
 # Raise it when the same parameters no longer give the same pictures.
@@ -70,15 +70,11 @@ def write_scenes(
         return paths
     _log.info("writing %d synthetic scenes to %s", num_scenes, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    partial.mkdir()
-    try:
+    with whole(folder) as partial:
+        partial.mkdir()
         _write_dataset(partial, manifest)
         if folder.exists():
             _remove_scenes(folder)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return paths
 
 

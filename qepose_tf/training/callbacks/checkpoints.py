@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from qepose_tf.files.whole_files import whole
 from qepose_tf.training.callbacks.validation import is_due
 from qepose_tf.training.callbacks.weights_copy import WeightsCopy
 from qepose_tf.training.run_folder.folder import BEST, CHECKPOINTS, LAST
@@ -147,14 +148,5 @@ def save_model(model: keras.Model, path: Path) -> None:
     Raises:
         OSError: it cannot be written; a file of the name is as it was.
     """
-    temporary = _temporary(path)
-    try:
+    with whole(path) as temporary:
         model.save(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    # Keras wants the suffix; tempfile's files would be readable by their owner alone.
-    return path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")

@@ -226,7 +226,7 @@ def test_ctrl_c_leaves_no_folder(tmp_path):
     )
     deadline = time.monotonic() + 60
     try:
-        while not list(tmp_path.glob(".scenes-*/images/*.jpg")):
+        while not list(tmp_path.glob(".*-scenes/images/*.jpg")):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
