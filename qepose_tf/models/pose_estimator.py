@@ -121,7 +121,7 @@ class PoseEstimator(keras.Model):
         loss = group_of("loss", loss, LossSettings)
         decoder = group_of("decoder", decoder, DecoderSettings)
         batch_norm = group_of("batch_norm", batch_norm, BatchNormSettings)
-        mean, std = _rgb("mean", mean), _rgb("std", std)
+        rgb_mean, rgb_std = _rgb("mean", mean), _rgb("std", std)
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
         # Layers
@@ -132,7 +132,7 @@ class PoseEstimator(keras.Model):
             body = bodies.build_body(backbone, **norm)
             # Functional graph
             images = keras.Input((None, None, 3), dtype="float32", name="images")
-            branches = body(_normalisation(mean, std)(images))
+            branches = body(_normalisation(rgb_mean, rgb_std)(images))
             maps, features, offsets, encoding = build_head(
                 branches, skeleton.num_keypoints, head, norm
             )
@@ -158,8 +158,8 @@ class PoseEstimator(keras.Model):
         self.loss_settings = loss
         self.decoder_settings = decoder
         self.batch_norm_settings = batch_norm
-        self.mean = mean
-        self.std = std
+        self.mean = rgb_mean
+        self.std = rgb_std
         self.body = body
         self.encoding = encoding
         self.cir_target = CIRTargetLayer(
@@ -198,11 +198,11 @@ class PoseEstimator(keras.Model):
 
     def compute_loss(
         self,
-        x=None,
-        y=None,
-        y_pred=None,
-        sample_weight=None,
-        training=True,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
         divisors: Divisors | None = None,
     ):
         """Makes the targets from facts and predictions, and returns the loss.
@@ -323,6 +323,6 @@ class PoseEstimator(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The inverse of `get_config`; configs of version 0.1 are read, too."""
-        config = grouped(config)
-        backbone = bodies.from_config(config["backbone"], custom_objects)
-        return cls(**{**config, "backbone": backbone})
+        arguments: dict[str, Any] = dict(grouped(config))
+        backbone = bodies.from_config(arguments["backbone"], custom_objects)
+        return cls(**{**arguments, "backbone": backbone})

@@ -97,7 +97,8 @@ class TrainStep:
 
     def _gradients(self, data: Batch, weights: list) -> tuple[list, tf.Tensor]:
         """The gradients and the loss of a replica's share."""
-        total, loss = None, tf.constant(0.0)
+        total: list[tf.Tensor] = []
+        loss = tf.constant(0.0)
         images, facts = data[0], Facts.of(data[1])
         divisors = self._divisors(images, facts)
         for piece, labels in self._cut(images, facts):
@@ -108,13 +109,14 @@ class TrainStep:
                 )
                 scaled = self.model.optimizer.scale_loss(part)
             found = tape.gradient(scaled, weights)
-            # A weight that a loss does not reach has none.
+            # Weights that the loss does not depend on have no gradient; zeros keep the
+            # sum over replicas defined.
             found = [
                 tf.zeros_like(weight) if gradient is None else gradient
                 for gradient, weight in zip(found, weights, strict=True)
             ]
             loss += part
-            total = found if total is None else list(map(tf.add, total, found))
+            total = list(map(tf.add, total, found)) if total else found
         return total, loss
 
     def _divisors(self, images: tf.Tensor, facts: Facts) -> Divisors | None:
