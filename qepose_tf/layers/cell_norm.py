@@ -28,8 +28,10 @@ class MapNorm(keras.layers.BatchNormalization):
     than TensorFlow take Keras' own way.
     """
 
-    def call(self, inputs, training=None):
-        """Normalised `[B, H, W, C]`."""
+    def call(self, inputs, training=None, mask=None):
+        """Normalised `[B, H, W, C]`; inputs with a mask take Keras' own way."""
+        if mask is not None:
+            return super().call(inputs, training=training, mask=mask)
         if not (training and self.trainable):
             outputs = fused_normalise(
                 inputs,

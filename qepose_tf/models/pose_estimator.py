@@ -324,5 +324,6 @@ class PoseEstimator(keras.Model):
     def from_config(cls, config, custom_objects=None):
         """The inverse of `get_config`; configs of version 0.1 are read, too."""
         arguments: dict[str, Any] = dict(grouped(config))
-        backbone = bodies.from_config(arguments["backbone"], custom_objects)
-        return cls(**{**arguments, "backbone": backbone})
+        body = bodies.from_config(arguments["backbone"], custom_objects)
+        arguments["backbone"] = body
+        return cls(**arguments)

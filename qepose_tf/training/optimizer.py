@@ -62,7 +62,7 @@ class WarmupStepDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-class _PoseOptimizer:
+class _PoseOptimizer(keras.optimizers.Optimizer):
     """What both optimisers have beside Keras' own.
 
     Gradients must be summed over replicas before they come here (`TrainStep` does it):

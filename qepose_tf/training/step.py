@@ -98,7 +98,7 @@ class TrainStep:
     def _gradients(self, data: Batch, weights: list) -> tuple[list, tf.Tensor]:
         """The gradients and the loss of a replica's share."""
         total: list[tf.Tensor] = []
-        loss = tf.constant(0.0)
+        loss: tf.Tensor = tf.constant(0.0)
         images, facts = data[0], Facts.of(data[1])
         divisors = self._divisors(images, facts)
         for piece, labels in self._cut(images, facts):
@@ -115,7 +115,7 @@ class TrainStep:
                 tf.zeros_like(weight) if gradient is None else gradient
                 for gradient, weight in zip(found, weights, strict=True)
             ]
-            loss += part
+            loss = tf.add(loss, part)
             total = list(map(tf.add, total, found)) if total else found
         return total, loss
 

@@ -25,6 +25,8 @@ class Throughput(keras.callbacks.Callback):
         batch_size: images of a step, on all devices.
     """
 
+    params: dict[str, Any]  # `fit` sets them before its first call.
+
     def __init__(self, state: RunState, batch_size: int):
         super().__init__()
         self.state = state

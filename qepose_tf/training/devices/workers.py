@@ -53,7 +53,7 @@ class Agreement:
     def _largest(self, number: tf.Tensor) -> tf.Tensor:
         def gathered() -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            return tf.reduce_max(context.all_gather(number[None], axis=0))
+            return tf.reduce_max(context.all_gather(tf.expand_dims(number, 0), axis=0))
 
         found = self._strategy.run(gathered)
         return self._strategy.experimental_local_results(found)[0]
