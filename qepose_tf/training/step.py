@@ -115,7 +115,8 @@ class TrainStep:
                 tf.zeros_like(weight) if gradient is None else gradient
                 for gradient, weight in zip(found, weights, strict=True)
             ]
-            loss = tf.add(loss, part)
+            # The library's stubs say that the sum may be an `Operation`.
+            loss += part  # ty: ignore[invalid-assignment]
             total = list(map(tf.add, total, found)) if total else found
         return total, loss
 
