@@ -208,13 +208,19 @@ class PoseEstimator(keras.Model):
         """Makes the targets from facts and predictions, and returns the loss.
 
         Args:
-            x: not looked at.
-            y: facts, see the class.
-            y_pred: outputs of this model.
-            sample_weight: not looked at.
-            training: whether batch statistics are used and moved.
-            divisors: of the whole batch on all replicas, where `y` is a part of it;
-                None counts them here.
+            x: Ignored.
+            y: The facts of the ground truth, see the class.
+            y_pred: The outputs of this model.
+            sample_weight: Ignored.
+            training: Whether batch statistics are used and the moving ones updated.
+            divisors: The divisors of the whole batch on all replicas, where `y` is a
+                part of that batch. With None, they are counted from `y`.
+
+        Returns:
+            The loss, a float32 scalar.
+
+        Raises:
+            ValueError: `y` lacks a fact or has an unknown one.
         """
         facts = Facts.of(y)
         omega, poses = self.poses_in_omega(facts, y_pred, training)
@@ -252,12 +258,12 @@ class PoseEstimator(keras.Model):
     def poses_in_omega(
         self, facts: Facts, outputs: dict, training: bool = False
     ) -> tuple[Omega, Any]:
-        """Omega of every person and the poses regressed from its cells.
+        """Returns Omega of every person and the poses regressed from its cells.
 
         Args:
-            facts: see the class.
-            outputs: of this model.
-            training: whether batch statistics are used and moved.
+            facts: The facts of the ground truth, see the class.
+            outputs: The outputs of this model.
+            training: Whether batch statistics are used and the moving ones updated.
 
         Returns:
             What `CIRTargetLayer.locate` returns, and poses `[B, P, K, 2]` in cells.
@@ -276,7 +282,7 @@ class PoseEstimator(keras.Model):
         return omega, poses
 
     def loss_divisors(self, omega: Omega, cells) -> Divisors:
-        """`losses.loss_divisors` with this model's settings."""
+        """Counts `losses.loss_divisors` with the loss settings of this model."""
         only_omega = self.loss_settings.score_normaliser == "omega"
         disc = len(disc_offsets(self.loss_settings.disc_radius)) if only_omega else None
         return loss_divisors(omega, cells, disc)
@@ -305,7 +311,7 @@ class PoseEstimator(keras.Model):
         return (outputs, *state) if state else outputs
 
     def get_config(self):
-        """Everything that builds this model again."""
+        """Returns the arguments that build this model again."""
         return {
             "skeleton": self.skeleton.to_dict(),
             "backbone": bodies.to_config(self.backbone),
@@ -322,7 +328,7 @@ class PoseEstimator(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """The inverse of `get_config`; configs of version 0.1 are read, too."""
+        """Builds a model from `get_config`, or from a config of version 0.1."""
         arguments: dict[str, Any] = dict(grouped(config))
         body = bodies.from_config(arguments["backbone"], custom_objects)
         arguments["backbone"] = body

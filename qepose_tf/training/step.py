@@ -96,9 +96,10 @@ class TrainStep:
             average.assign(average * keep + weight.value * (1.0 - keep))
 
     def _gradients(self, data: Batch, weights: list) -> tuple[list, tf.Tensor]:
-        """The gradients and the loss of a replica's share."""
+        """Returns the gradients and the loss of a replica's part of the batch."""
         total: list[tf.Tensor] = []
-        loss: tf.Tensor = tf.constant(0.0)
+        # TensorFlow's annotations let a constant be an `Operation`.
+        loss: tf.Tensor = tf.constant(0.0)  # ty: ignore[invalid-assignment]
         images, facts = data[0], Facts.of(data[1])
         divisors = self._divisors(images, facts)
         for piece, labels in self._cut(images, facts):
@@ -115,8 +116,7 @@ class TrainStep:
                 tf.zeros_like(weight) if gradient is None else gradient
                 for gradient, weight in zip(found, weights, strict=True)
             ]
-            # The library's stubs say that the sum may be an `Operation`.
-            loss += part  # ty: ignore[invalid-assignment]
+            loss += part
             total = list(map(tf.add, total, found)) if total else found
         return total, loss
 
