@@ -11,7 +11,7 @@ from qepose_tf.ops.replicas import replica_sum
 
 
 def score_loss_sum(predicted, target, weight):
-    """Weighted squared error of the score map (Eq. 3), summed.
+    """Computes the weighted squared error of the score map (Eq. 3), summed.
 
     Args:
         predicted: `[B, H, W, 1]`.
@@ -26,7 +26,7 @@ def score_loss_sum(predicted, target, weight):
 
 
 def quality_loss_sum(predicted, quality, weight):
-    """Squared error of the additional quality branch in Omega (Table 3), summed.
+    """Computes the squared error of the quality branch in Omega (Table 3), summed.
 
     Args:
         predicted: `[B, P]`, the branch at Omega's cells.
@@ -41,13 +41,21 @@ def quality_loss_sum(predicted, quality, weight):
 
 
 def smooth_l1(error, beta: float = 1.0 / 9.0):
-    """`0.5 e^2 / beta` for `|e| < beta`, else `|e| - 0.5 beta` (Eq. 6)."""
+    """Computes `0.5 e^2 / beta` for `|e| < beta`, else `|e| - 0.5 beta` (Eq. 6).
+
+    Args:
+        error: A tensor of any shape.
+        beta: The magnitude at which the loss turns linear, in the error's unit.
+
+    Returns:
+        A tensor of the shape of `error`.
+    """
     size = ops.abs(error)
     return ops.where(size < beta, 0.5 * size * size / beta, size - 0.5 * beta)
 
 
 def offset_loss_sum(poses, keypoints, weight, beta: float = 1.0 / 9.0):
-    """Smooth L1 between regressed and labelled poses (Eq. 6), summed.
+    """Computes the smooth L1 loss of regressed poses (Eq. 6), summed.
 
     The cell is common to both displacements, so it cancels: the error of the
     displacement is the error of the pose.
@@ -55,8 +63,8 @@ def offset_loss_sum(poses, keypoints, weight, beta: float = 1.0 / 9.0):
     Args:
         poses: `[..., K, 2]` in cells.
         keypoints: `[..., K, 3]` (x, y, labelled) in cells.
-        weight: `[...]`, of each pose.
-        beta: where the loss turns linear, in cells.
+        weight: `[...]`, the weight of each pose.
+        beta: The error at which the loss turns linear, in cells.
 
     Returns:
         The float32 sum over labelled coordinates.
@@ -67,14 +75,18 @@ def offset_loss_sum(poses, keypoints, weight, beta: float = 1.0 / 9.0):
 
 
 def loss_divisors(omega: Omega, cells, disc_cells: int | None = None) -> Divisors:
-    """What the sums are divided by, counted on all replicas.
+    """Counts, over all replicas, what the sums of the losses are divided by.
 
     Args:
-        omega: of the whole batch, padded or packed.
-        cells: the number of the score maps' cells.
-        disc_cells: of one person; the score loss is divided by the cells in Omega, at
-            least by these: a batch without people must not weigh its background as if
-            Omega had a single cell. None divides it by all cells.
+        omega: Omega of the whole batch, padded or packed.
+        cells: The number of cells in the score maps of the batch.
+        disc_cells: The number of cells in the disc of one person. The score loss is
+            divided by the number of cells in Omega, but at least by this number, so
+            that a batch without people does not weigh its background as if Omega had
+            a single cell. With None, the score loss is divided by `cells`.
+
+    Returns:
+        The divisors, float32 scalars.
     """
     in_omega = replica_sum(ops.sum(omega.owned))
     labelled = ops.sum(omega.keypoints[..., 2], axis=-1) * omega.owned

@@ -10,7 +10,7 @@ EPSILON = 1e-5
 
 
 def batch_norm(name: str, momentum: float, synchronized: bool, dtype=None):
-    """Batch normalisation with HRNet's epsilon; the same everywhere in the model."""
+    """Makes a batch normalisation with HRNet's epsilon, as all the model uses."""
     return MapNorm(
         momentum=momentum,
         epsilon=EPSILON,
@@ -22,14 +22,16 @@ def batch_norm(name: str, momentum: float, synchronized: bool, dtype=None):
 
 @keras.saving.register_keras_serializable("qepose_tf")
 class MapNorm(keras.layers.BatchNormalization):
-    """Keras' BatchNormalization by the fused kernels where there are some.
+    """Computes Keras' BatchNormalization with fused kernels where they exist.
 
-    The numbers are the same. Statistics shared between replicas and other backends
-    than TensorFlow take Keras' own way.
+    The results are the same. Keras' own implementation runs where batch statistics
+    are shared between replicas, and on backends other than TensorFlow.
     """
 
-    def call(self, inputs, training=None):
-        """Normalised `[B, H, W, C]`."""
+    def call(self, inputs, training=None, mask=None):
+        """Normalises `[B, H, W, C]`; Keras normalises inputs that have a mask."""
+        if mask is not None:
+            return super().call(inputs, training=training, mask=mask)
         if not (training and self.trainable):
             outputs = fused_normalise(
                 inputs,
@@ -63,11 +65,11 @@ class CellNorm(keras.layers.Layer):
     batch is normalised by the moving statistics and leaves them alone.
 
     Args:
-        momentum: of the moving statistics.
-        synchronized: whether the statistics are taken over all replicas.
-        **kwargs: of `keras.layers.Layer`.
+        momentum: The momentum of the moving statistics.
+        synchronized: Whether batch statistics are taken over all replicas.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
-    Call with `[B, P, C]` and optionally `counted` `[B, P]`, 1 for cells that
+    Call the layer with `[B, P, C]` and optionally `counted` `[B, P]`, 1 for cells that
     count in the statistics, 0 for the others.
     """
 
@@ -77,7 +79,7 @@ class CellNorm(keras.layers.Layer):
         self.synchronized = synchronized
 
     def build(self, input_shape):
-        """Makes scale, shift and the moving statistics, `[C]` each."""
+        """Creates scale, shift and the moving statistics, `[C]` each."""
         shape = (input_shape[-1],)
 
         def weight(name, initializer, trainable):
@@ -95,7 +97,7 @@ class CellNorm(keras.layers.Layer):
         self.moving_variance = weight("moving_variance", "ones", False)
 
     def call(self, inputs, training=None, counted=None):
-        """Normalised `[B, P, C]`."""
+        """Normalises `[B, P, C]`."""
         values = ops.cast(inputs, "float32")
         if training and self.trainable:
             mean, variance = self._update(values, counted)
@@ -106,7 +108,7 @@ class CellNorm(keras.layers.Layer):
         return ops.cast(outputs, self.compute_dtype)
 
     def _update(self, values, counted):
-        """Moments of the counted cells, after they moved the moving statistics."""
+        """Returns the counted cells' moments and updates the moving statistics."""
         if counted is None:
             counted = ops.ones_like(values[..., 0])
         weight = ops.cast(counted, "float32")[..., None]
@@ -129,11 +131,11 @@ class CellNorm(keras.layers.Layer):
         return replica_sum(value) if self.synchronized else value
 
     def compute_output_shape(self, input_shape, *_):
-        """Same as the input."""
+        """Returns the shape of the inputs."""
         return input_shape
 
     def get_config(self):
-        """All arguments."""
+        """Returns all constructor arguments."""
         return {
             **super().get_config(),
             "momentum": self.momentum,

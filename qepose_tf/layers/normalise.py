@@ -1,6 +1,6 @@
 """The first layer: pixels to what the body was made for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import keras
 from keras import ops
@@ -26,7 +26,7 @@ class Normalise(keras.layers.Layer):
         1.0
     """
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], **kwargs):
+    def __init__(self, mean: Iterable[float], std: Iterable[float], **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         self.mean = tuple(float(value) for value in mean)
         self.std = tuple(float(value) for value in std)

@@ -115,7 +115,7 @@ class PoseEstimator(keras.Model):
         loss = group_of("loss", loss, LossSettings)
         decoder = group_of("decoder", decoder, DecoderSettings)
         batch_norm = group_of("batch_norm", batch_norm, BatchNormSettings)
-        mean, std = _rgb("mean", mean), _rgb("std", std)
+        rgb_mean, rgb_std = _rgb("mean", mean), _rgb("std", std)
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
         # Layers
@@ -126,7 +126,8 @@ class PoseEstimator(keras.Model):
             body = bodies.build_body(backbone, **norm)
             # Functional graph
             images = keras.Input((None, None, 3), dtype="float32", name="images")
-            branches = body(Normalise(mean, std, name="normalise")(images))
+            pixels = Normalise(rgb_mean, rgb_std, name="normalise")(images)
+            branches = body(pixels)
             maps, features, offsets, encoding = build_head(
                 branches, skeleton.num_keypoints, head, norm
             )
@@ -152,8 +153,8 @@ class PoseEstimator(keras.Model):
         self.loss_settings = loss
         self.decoder_settings = decoder
         self.batch_norm_settings = batch_norm
-        self.mean = mean
-        self.std = std
+        self.mean = rgb_mean
+        self.std = rgb_std
         self.body = body
         self.encoding = encoding
         self.cir_target = CIRTargetLayer(
@@ -192,23 +193,29 @@ class PoseEstimator(keras.Model):
 
     def compute_loss(
         self,
-        x=None,
-        y=None,
-        y_pred=None,
-        sample_weight=None,
-        training=True,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
         divisors: Divisors | None = None,
     ):
         """Makes the targets from facts and predictions, and returns the loss.
 
         Args:
-            x: not looked at.
-            y: facts, see the class.
-            y_pred: outputs of this model.
-            sample_weight: not looked at.
-            training: whether batch statistics are used and moved.
-            divisors: of the whole batch on all replicas, where `y` is a part of it;
-                None counts them here.
+            x: Ignored.
+            y: The facts of the ground truth, see the class.
+            y_pred: The outputs of this model.
+            sample_weight: Ignored.
+            training: Whether batch statistics are used and the moving ones updated.
+            divisors: The divisors of the whole batch on all replicas, where `y` is a
+                part of that batch. With None, they are counted from `y`.
+
+        Returns:
+            The loss, a float32 scalar.
+
+        Raises:
+            ValueError: `y` lacks a fact or has an unknown one.
         """
         facts = Facts.of(y)
         omega, poses = self.poses_in_omega(facts, y_pred, training)
@@ -246,12 +253,12 @@ class PoseEstimator(keras.Model):
     def poses_in_omega(
         self, facts: Facts, outputs: dict, training: bool = False
     ) -> tuple[Omega, Any]:
-        """Omega of every person and the poses regressed from its cells.
+        """Returns Omega of every person and the poses regressed from its cells.
 
         Args:
-            facts: see the class.
-            outputs: of this model.
-            training: whether batch statistics are used and moved.
+            facts: The facts of the ground truth, see the class.
+            outputs: The outputs of this model.
+            training: Whether batch statistics are used and the moving ones updated.
 
         Returns:
             What `CIRTargetLayer.locate` returns, and poses `[B, P, K, 2]` in cells.
@@ -270,7 +277,7 @@ class PoseEstimator(keras.Model):
         return omega, poses
 
     def loss_divisors(self, omega: Omega, cells) -> Divisors:
-        """`losses.loss_divisors` with this model's settings."""
+        """Counts `losses.loss_divisors` with the loss settings of this model."""
         only_omega = self.loss_settings.score_normaliser == "omega"
         disc = len(disc_offsets(self.loss_settings.disc_radius)) if only_omega else None
         return loss_divisors(omega, cells, disc)
@@ -299,7 +306,7 @@ class PoseEstimator(keras.Model):
         return (outputs, *state) if state else outputs
 
     def get_config(self):
-        """Everything that builds this model again."""
+        """Returns the arguments that build this model again."""
         return {
             "skeleton": self.skeleton.to_dict(),
             "backbone": bodies.to_config(self.backbone),
@@ -316,7 +323,8 @@ class PoseEstimator(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """The inverse of `get_config`; configs of version 0.1 are read, too."""
-        config = grouped(config)
-        backbone = bodies.from_config(config["backbone"], custom_objects)
-        return cls(**{**config, "backbone": backbone})
+        """Builds a model from `get_config`, or from a config of version 0.1."""
+        arguments: dict[str, Any] = dict(grouped(config))
+        body = bodies.from_config(arguments["backbone"], custom_objects)
+        arguments["backbone"] = body
+        return cls(**arguments)

@@ -26,11 +26,11 @@ def local_maxima(score_map, window: int = 5):
 
 
 def top_cells(score_map, count: int):
-    """The cells of the highest scores.
+    """Returns the cells with the highest scores.
 
     Args:
         score_map: `[B, H, W, 1]`.
-        count: how many cells.
+        count: The number of cells to return.
 
     Returns:
         scores: `[B, count]`, descending, and
@@ -52,12 +52,14 @@ def top_cells(score_map, count: int):
 
 
 def same_person(poses, distance: float):
-    """Which poses describe the person of another: more than half their keypoints do.
+    """Tells which poses describe the same person as another pose.
+
+    Two poses do so if more than half of their keypoints coincide.
 
     Args:
         poses: `[B, P, K, 2]`.
-        distance: two keypoints are one within this fraction of the box diagonal of
-            the pose in the row.
+        distance: Two keypoints coincide if they are at most this fraction of the box
+            diagonal apart; the box is that of the pose in the row.
 
     Returns:
         `[B, P, P]` bool; row `i`, column `j`: pose `j` repeats pose `i`.
@@ -74,7 +76,7 @@ def same_person(poses, distance: float):
 
 
 def pose_nms(poses, scores, distance: float = 0.05):
-    """Greedy suppression of poses that repeat a better one.
+    """Suppresses, greedily, poses that repeat a pose of a higher score.
 
     Greedy order is the fixed point of "kept if no kept better pose is the same
     person"; each pass settles at least the next pose, so as many passes as poses
@@ -101,13 +103,13 @@ def pose_nms(poses, scores, distance: float = 0.05):
 
 
 def people(scores, poses, cells, threshold: float, distance: float) -> dict:
-    """The people whose poses were regressed from the best cells.
+    """Returns the detections among the poses regressed from the best cells.
 
     Args:
         scores: `[B, P]`, descending.
         poses: `[B, P, K, 2]` in cells.
         cells: `[B, P, 2]` (x, y), where each pose was regressed from.
-        threshold: rows with a lower or equal score are emptied.
+        threshold: Rows whose score is not above it are emptied.
         distance: of `pose_nms`.
 
     Returns:

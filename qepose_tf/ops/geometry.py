@@ -47,8 +47,11 @@ def fit_short_side(
             f"{height}, {width}, {short_side}, {multiple}"
         )
     scale = short_side / min(height, width)
-    resized = tuple(max(1, round(side * scale)) for side in (height, width))
-    padded = tuple(-(-side // multiple) * multiple for side in resized)
+    resized = max(1, round(height * scale)), max(1, round(width * scale))
+    padded = (
+        -(-resized[0] // multiple) * multiple,
+        -(-resized[1] // multiple) * multiple,
+    )
     return resized, padded
 
 

@@ -1,6 +1,6 @@
 """What a config decides of a run: model, optimiser, batches."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import keras
@@ -152,7 +152,7 @@ def image_ids(config: Config, data: CocoDataset) -> Callable[[int, int], list[in
 
 
 @contextmanager
-def dtype_policy(name: str) -> Iterator[None]:
+def dtype_policy(name: str) -> Generator[None, None, None]:
     """Sets Keras' global policy and puts the former one back."""
     former = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)

@@ -1,4 +1,4 @@
-"""Adam or AdamW with a rate of its own for the body, and the rate of each step."""
+"""Adam and AdamW with a separate learning rate for the body, and the schedules."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,17 +9,20 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("qepose_tf")
 class WarmupStepDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises linearly over the first steps; falls by a factor after each drop epoch.
+    """A learning rate with a linear warm-up and a step decay.
 
     Step s of the warm-up (from 0) has `(s + 1) / warmup_steps` of the rate. A drop
     after epoch e takes effect at step `e * steps_per_epoch`.
 
     Args:
-        learning_rate: the rate between warm-up and first drop.
-        steps_per_epoch: optimiser steps in one epoch.
-        drop_epochs: the epochs after which the rate falls.
-        drop_factor: what the rate is multiplied with at each drop.
-        warmup_steps: length of the warm-up; 0 is none.
+        learning_rate: The rate between the warm-up and the first drop.
+        steps_per_epoch: The number of optimiser steps in one epoch.
+        drop_epochs: The epochs after which the rate falls.
+        drop_factor: The factor that the rate is multiplied by at each drop.
+        warmup_steps: The number of steps of the warm-up; 0 is no warm-up.
+
+    Raises:
+        ValueError: `steps_per_epoch` is smaller than 1.
     """
 
     def __init__(
@@ -40,7 +43,7 @@ class WarmupStepDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps = warmup_steps
 
     def __call__(self, step: Any) -> Any:
-        """The rate of a step, counted from 0."""
+        """Returns the learning rate of a step, counted from 0."""
         step = ops.convert_to_tensor(step)
         rate = ops.convert_to_tensor(self.learning_rate, "float32")
         if self.warmup_steps:
@@ -52,7 +55,7 @@ class WarmupStepDecay(keras.optimizers.schedules.LearningRateSchedule):
         return rate
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns all constructor arguments."""
         return {
             "learning_rate": self.learning_rate,
             "steps_per_epoch": self.steps_per_epoch,
@@ -62,11 +65,11 @@ class WarmupStepDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-class _PoseOptimizer:
-    """What both optimisers have beside Keras' own.
+class _PoseOptimizer(keras.optimizers.Optimizer):
+    """The methods that both optimisers replace in Keras' own.
 
     Gradients must be summed over replicas before they come here (`TrainStep` does it):
-    Keras clips, and looks for numbers that are not finite, before it would sum them.
+    Keras clips them, and looks for values that are not finite, before it sums them.
     """
 
     body_factor = 1.0
@@ -78,15 +81,15 @@ class _PoseOptimizer:
         self._body = frozenset(self._var_key(variable) for variable in variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Keras' update, at this variable's rate."""
+        """Updates a variable as Keras does, with that variable's learning rate."""
         if self._var_key(variable) in self._body:
             learning_rate = learning_rate * self.body_factor
         super().update_step(gradient, variable, learning_rate)
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        """Leaves the weights alone: averages are put in place where models are saved.
+        """Leaves the weights unchanged: only a saved model takes their averages.
 
-        `fit` calls it at its end, which need not be the end of the run.
+        `fit` calls this method at its end, which need not be the end of the run.
         """
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
@@ -116,11 +119,14 @@ def make_optimizer(
 
     Args:
         name: "adam" or "adamw".
-        schedule: of the learning rate.
-        weight_decay: of adamw.
-        clip_norm: largest norm of all gradients together; None does not clip.
-        ema_momentum: of the weights' moving average; None keeps none.
-        skip_non_finite: leave out steps whose gradients are not finite.
+        schedule: The learning rate of each step.
+        weight_decay: The weight decay of "adamw".
+        clip_norm: The largest global norm of the gradients; None does not clip.
+        ema_momentum: The momentum of the weights' moving average; None keeps none.
+        skip_non_finite: Whether steps whose gradients are not finite are skipped.
+
+    Returns:
+        The optimiser, in a `LossScaleOptimizer` where steps are skipped.
     """
     settings: dict[str, Any] = {"global_clipnorm": clip_norm}
     if ema_momentum is not None:
@@ -136,12 +142,12 @@ def make_optimizer(
 
 
 def build_optimizer(model: keras.Model, body: keras.Model, body_factor: float) -> None:
-    """Makes the optimiser's variables, for every weight that will ever be trained.
+    """Creates the optimiser's variables for every weight that the run will train.
 
     Args:
-        model: compiled, with all layers trainable.
-        body: the part that may come from a file, and may be frozen for some epochs.
-        body_factor: of the body's learning rate.
+        model: A compiled model; layers that are frozen only at first are trainable.
+        body: The body of the model, which may be pretrained and frozen at first.
+        body_factor: The factor of the body's learning rate.
     """
     inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     variables = model.trainable_variables
@@ -163,17 +169,17 @@ def make_schedule(
     drop_factor: float,
     warmup_steps: int,
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """The rate of every step.
+    """Makes the learning rate schedule of a run.
 
     Args:
         name: "step" falls by `drop_factor` after each of `drop_epochs`; "cosine" falls
             to 0 at the end of the run.
-        learning_rate: between warm-up and fall.
-        steps_per_epoch: optimiser steps.
-        epochs: of the run.
-        drop_epochs: for "step".
-        drop_factor: for "step".
-        warmup_steps: linear rise from 0.
+        learning_rate: The rate between the warm-up and the decay.
+        steps_per_epoch: The number of optimiser steps in one epoch.
+        epochs: The number of epochs of the run.
+        drop_epochs: The epochs after which the rate of "step" falls.
+        drop_factor: The factor of each drop of "step".
+        warmup_steps: The number of steps in which the rate rises linearly.
     """
     if name == "step":
         return WarmupStepDecay(

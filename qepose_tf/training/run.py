@@ -229,7 +229,7 @@ def _chain(
     images = image_ids(config, train_data)
     skip = settings.non_finite == "skip"
     # In this order: stop before saving, validate before reading the figures.
-    chain = [
+    chain: list[keras.callbacks.Callback] = [
         count,
         NonFinite(state, settings.epochs, images, skip),
         throughput,

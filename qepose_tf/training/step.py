@@ -19,21 +19,22 @@ NORM = "gradient_norm"
 class TrainStep:
     """Takes the place of Keras' `train_step`.
 
-    Keras' own clips the gradients of each replica before it sums them, and accumulates
-    under one replica alone. Here the batch of a replica may run in parts, one after
-    another in less memory; the loss is that of the whole batch, because what its sums
-    are divided by is counted before. Only batch statistics are those of a part.
+    Keras' own `train_step` clips the gradients of each replica before it sums them, and
+    accumulates gradients only with a single replica. This step may run a replica's
+    batch in parts, one after another, to save memory. The loss is that of the whole
+    batch, because its divisors are counted before the first part; only the batch
+    statistics are those of a part.
 
-    Adds the logs `gradient_norm` (of all gradients, before clipping) and, where steps
-    may be left out, `skipped_steps`.
+    The step adds the logs `gradient_norm` (of all gradients, before clipping) and,
+    where steps may be skipped, `skipped_steps`.
 
     Where the optimiser keeps moving averages of the weights, the moving statistics of
     batch normalisation are averaged alike: averaged weights want the statistics that
     belong to them, and not those of the latest weights.
 
     Args:
-        model: compiled with an optimiser of `make_optimizer`.
-        parts: into which a replica's batch is cut.
+        model: A model compiled with an optimiser of `make_optimizer`.
+        parts: The number of parts into which a replica's batch is split.
 
     Attributes:
         statistics: of batch normalisation, each with its average; empty where the
@@ -59,7 +60,7 @@ class TrainStep:
     def __call__(self, data: Batch) -> dict[str, Any]:
         """Trains on a replica's part of a batch and returns the logs."""
         model = self.model
-        # What a forward pass moves, to be put back with a step that is left out.
+        # A forward pass updates these; a skipped step restores them.
         moved = model.non_trainable_weights if self.skips else []
         before = [tf.identity(variable.value) for variable in moved]
         weights = model.trainable_weights
@@ -86,7 +87,7 @@ class TrainStep:
         return with_an_axis(model.get_metrics_result())
 
     def _average(self) -> None:
-        """Moves the averages of the statistics; the first step sets them."""
+        """Updates the averages of the moving statistics; the first step sets them."""
         optimizer = getattr(self.model.optimizer, "inner_optimizer", None)
         optimizer = optimizer or self.model.optimizer
         if not self.statistics:
@@ -96,8 +97,10 @@ class TrainStep:
             average.assign(average * keep + weight.value * (1.0 - keep))
 
     def _gradients(self, data: Batch, weights: list) -> tuple[list, tf.Tensor]:
-        """The gradients and the loss of a replica's share."""
-        total, loss = None, tf.constant(0.0)
+        """Returns the gradients and the loss of a replica's part of the batch."""
+        total: list[tf.Tensor] = []
+        # TensorFlow's annotations let a constant be an `Operation`.
+        loss: tf.Tensor = tf.constant(0.0)  # ty: ignore[invalid-assignment]
         images, facts = data[0], Facts.of(data[1])
         divisors = self._divisors(images, facts)
         for piece, labels in self._cut(images, facts):
@@ -108,17 +111,18 @@ class TrainStep:
                 )
                 scaled = self.model.optimizer.scale_loss(part)
             found = tape.gradient(scaled, weights)
-            # A weight that a loss does not reach has none.
+            # Weights that the loss does not depend on have no gradient; zeros keep the
+            # sum over replicas defined.
             found = [
                 tf.zeros_like(weight) if gradient is None else gradient
                 for gradient, weight in zip(found, weights, strict=True)
             ]
             loss += part
-            total = found if total is None else list(map(tf.add, total, found))
+            total = list(map(tf.add, total, found)) if total else found
         return total, loss
 
     def _divisors(self, images: tf.Tensor, facts: Facts) -> Divisors | None:
-        """Those of the whole batch; None where it is not cut, and has its own."""
+        """Counts the divisors of the whole batch; None where it is not split."""
         if self.parts == 1:
             return None
         map_hw = ops.shape(images)[1] // STRIDE, ops.shape(images)[2] // STRIDE

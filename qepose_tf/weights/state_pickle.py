@@ -11,7 +11,7 @@ import pickletools
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 from ml_dtypes import bfloat16
@@ -108,7 +108,10 @@ class _Unpickler(pickle._Unpickler):
     dictionaries before anybody can look at them: nested tuples overflow the C stack.
     """
 
-    dispatch = {
+    # The standard library's own attributes, of which the type stubs know nothing.
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = {
         ord(operation.code): pickle._Unpickler.dispatch[ord(operation.code)]
         if operation.name in OPERATIONS
         else _refuse(operation.name)

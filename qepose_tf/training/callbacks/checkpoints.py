@@ -131,6 +131,8 @@ class BeforeValidation(keras.callbacks.Callback):
         every: epochs from one validation to the next.
     """
 
+    params: dict[str, Any]  # `fit` sets them before its first call.
+
     def __init__(self, checkpoints: Checkpoints, every: int):
         super().__init__()
         self.checkpoints = checkpoints

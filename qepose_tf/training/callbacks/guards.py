@@ -5,7 +5,7 @@ import logging
 import math
 import re
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -157,7 +157,7 @@ def _finite(variables: Sequence[keras.Variable]) -> bool:
 
 
 @contextmanager
-def readable_op_errors(several_workers: bool = False) -> Iterator[None]:
+def readable_op_errors(several_workers: bool = False) -> Generator[None, None, None]:
     """Turns TensorFlow's page-long errors of one op into a ValueError of one line.
 
     Such an op is the reading of a broken image in a strict run, or one that needs

@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from qepose_tf.data.coco.dataset import CocoDataset
+from qepose_tf.evaluation.evaluate import Evaluation
 from qepose_tf.files.whole_files import write_file
 from qepose_tf.images.decoding import read_image
 from qepose_tf.images.drawing import draw_poses
@@ -87,6 +89,8 @@ class TensorBoardLog(keras.callbacks.Callback):
         every: epochs from one time that crops are drawn to the next.
     """
 
+    params: dict[str, Any]  # `fit` sets them before its first call.
+
     def __init__(
         self,
         folder: Path,
@@ -103,7 +107,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         self.histograms = histograms
         self.crops = crops
         self.every = every
-        self._drawn = None
+        self._drawn: Evaluation | None = None
         self._writer: tf.summary.SummaryWriter | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -113,14 +117,16 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes scalars, and pictures if there was a validation."""
+        assert self._writer is not None  # `on_train_begin` opened it.
         with self._writer.as_default(step=epoch):
             for name, value in (logs or {}).items():
                 if math.isfinite(value):
                     tf.summary.scalar(name, value)
-            evaluation = self.validation and self.validation.evaluation
-            if evaluation is not self._drawn:
+            validation = self.validation
+            evaluation = validation.evaluation if validation else None
+            if validation and evaluation and evaluation is not self._drawn:
                 self._drawn = evaluation
-                self._write_pictures(evaluation.results)
+                self._write_pictures(validation.coco, evaluation.results)
             if self.crops and is_due(epoch, self.every, self.params["epochs"]):
                 for number, picture in enumerate(self.crops()):
                     tf.summary.image(f"training/{number}", picture[None])
@@ -139,8 +145,7 @@ class TensorBoardLog(keras.callbacks.Callback):
             self._writer.close()
             self._writer = None
 
-    def _write_pictures(self, results: list[dict[str, Any]]) -> None:
-        coco = self.validation.coco
+    def _write_pictures(self, coco: CocoDataset, results: list[dict[str, Any]]) -> None:
         for record in coco.records[: self.num_pictures]:
             found = [r for r in results if r["image_id"] == record.image_id]
             poses = np.array([r["keypoints"] for r in found], np.float32)

@@ -21,9 +21,11 @@ class Throughput(keras.callbacks.Callback):
     the graph in it.
 
     Args:
-        state: of the run.
-        batch_size: images of a step, on all devices.
+        state: The state of the run.
+        batch_size: The number of images in a step, on all devices.
     """
+
+    params: dict[str, Any]  # `fit` sets them before its first call.
 
     def __init__(self, state: RunState, batch_size: int):
         super().__init__()
@@ -33,11 +35,11 @@ class Throughput(keras.callbacks.Callback):
         self._taken = 0
 
     def batch_is_ready(self, number: int) -> None:
-        """To be called by the pipeline: `train_dataset(on_batch=...)`."""
+        """Notes that a batch is ready; `train_dataset(on_batch=...)` calls it."""
         self._ready[number] = time.monotonic()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """The pipeline starts anew and counts its batches from 0."""
+        """Counts batches from 0, because the pipeline starts anew."""
         self._taken = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -50,7 +52,7 @@ class Throughput(keras.callbacks.Callback):
         self._before = self.state.step
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Adds the time that it came late."""
+        """Adds the time that the step waited for its batch."""
         compiled = self._taken == 0
         ready = self._ready.get(self._taken, self._wanted)
         self._waited += max(0.0, ready - self._wanted)
@@ -76,7 +78,7 @@ class Throughput(keras.callbacks.Callback):
             self._tell(seconds / (self.state.step - self._first))
 
     def _tell(self, seconds_per_step: float) -> None:
-        """How long the rest takes at this epoch's rate, validations not counted."""
+        """Logs how long the rest takes at this epoch's rate, without validations."""
         epochs = self.params["epochs"] - self.state.epoch - 1
         if epochs > 0:
             seconds = round(epochs * self.state.steps_per_epoch * seconds_per_step)

@@ -39,6 +39,8 @@ class CocoAP(keras.callbacks.Callback):
         >>> model.fit(train, epochs=10, callbacks=[CocoAP(val)])  # doctest: +SKIP
     """
 
+    params: dict[str, Any]  # `fit` sets them before its first call.
+
     def __init__(
         self,
         coco: CocoDataset,

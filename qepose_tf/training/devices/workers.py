@@ -1,4 +1,4 @@
-"""Several machines that train together: who writes, and what all must agree on."""
+"""Several workers that train together: who writes, and what all must agree on."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ class Agreement:
     Every worker must ask at the same step, for each waits for the others.
 
     Args:
-        strategy: of the run.
+        strategy: The distribution strategy of the run.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy):
@@ -40,20 +40,20 @@ class Agreement:
         self._strategy = strategy
 
     def largest(self, number: int) -> int:
-        """The largest of all workers' numbers, 0 or more each."""
+        """Returns the largest of all workers' numbers, each of which is at least 0."""
         if not self.several:
             return number
         return int(self._largest(tf.constant(number, tf.float64)))
 
     def of_chief(self, number: int) -> int:
-        """The chief's number, 0 or more; those of others do not matter."""
+        """Returns the chief's number, which is at least 0, on every worker."""
         return self.largest(number if self.chief else 0)
 
     @tf.function(autograph=False)
     def _largest(self, number: tf.Tensor) -> tf.Tensor:
         def gathered() -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            return tf.reduce_max(context.all_gather(number[None], axis=0))
+            return tf.reduce_max(context.all_gather(tf.expand_dims(number, 0), axis=0))
 
         found = self._strategy.run(gathered)
         return self._strategy.experimental_local_results(found)[0]
@@ -62,13 +62,13 @@ class Agreement:
 def distributed(
     strategy: tf.distribute.Strategy, batches: Callable[..., tf.data.Dataset]
 ) -> Callable[[int, int], Any]:
-    """Batches of which each worker reads its own part alone.
+    """Makes data sets of which each worker reads its own part only.
 
-    On one worker Keras itself cuts each batch into the replicas' parts.
+    With a single worker, Keras itself splits each batch among the replicas.
 
     Args:
-        strategy: of the run.
-        batches: a function of `(epoch, step, shard, pieces)`, see `train_dataset`.
+        strategy: The distribution strategy of the run.
+        batches: A function of `(epoch, step, shard, pieces)`, see `train_dataset`.
 
     Returns:
         A function of `(epoch, step)`.
