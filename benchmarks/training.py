@@ -62,13 +62,13 @@ def start(variant: str, case: Case) -> Loaded:
     """
     import keras
 
+    from qepose_tf.building import model_settings
     from qepose_tf.config.reading import load_config
     from qepose_tf.skeleton import Skeleton
 
     config = load_config(CONFIGS / case.config)
     skeleton = Skeleton.load(config.skeleton)
-    settings = config.model.model_dump(exclude={"backbone_weights"})
-    settings |= config.loss.model_dump() | {"input_size": case.size}
+    settings = model_settings(config) | {"input_size": case.size}
     keras.utils.set_random_seed(0)
     model = model_class(variant)(skeleton, **settings)
     # At a rate of 0 all steps of a process start from the same weights.
@@ -93,9 +93,9 @@ def start(variant: str, case: Case) -> Loaded:
 
 
 def images_of(case: Case) -> np.ndarray:
-    """Normalised noise."""
+    """Noise, RGB in 0..255."""
     shape = (case.batch, case.size, case.size, 3)
-    return np.random.default_rng(0).normal(size=shape).astype("float32")
+    return np.random.default_rng(0).uniform(0, 255, shape).astype("float32")
 
 
 def model_class(variant: str) -> type:
