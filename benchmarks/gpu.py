@@ -80,7 +80,7 @@ def _inference(model, options, batch: int, device):
 def _training(model, options, batch: int, device):
     side = options.size
     rng = np.random.default_rng(0)
-    images = rng.normal(size=(batch, side, side, 3)).astype("float32")
+    images = rng.uniform(0, 255, (batch, side, side, 3)).astype("float32")
     points = rng.uniform(0, side, (batch, PEOPLE, COCO.num_keypoints, 2))
     seen = np.ones_like(points[..., :1])
     facts = {
