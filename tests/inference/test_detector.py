@@ -10,7 +10,7 @@ import pytest
 from qepose_tf.inference.detector import Detections, Detector
 from qepose_tf.models import PoseEstimator
 from qepose_tf.skeleton import COCO, Skeleton
-from tests.models.conftest import moderate
+from tests.models.conftest import moderate, random_images
 
 SIDE = 64
 
@@ -30,7 +30,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def images():
-    return np.random.default_rng(0).normal(size=(2, SIDE, SIDE, 3)).astype("float32")
+    return random_images(2, SIDE, SIDE)
 
 
 def equal(first, second):

@@ -18,7 +18,7 @@ import yaml
 
 from qepose_tf.config.schema import Config
 from qepose_tf.models.hrnet import VARIANTS
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_estimator import MEAN, STD, PoseEstimator
 from qepose_tf.skeleton import COCO
 from qepose_tf.training.building import compile_model
 from qepose_tf.training.callbacks.weights_copy import WeightsCopy
@@ -46,7 +46,8 @@ def batches():
     rng = np.random.default_rng(0)
     count = BATCH * STEPS
     people = np.array([[3, 2, 1, 0], [0, 0, 2, 1], [1, 0, 0, 4], [0] * 4, [1] * 4])
-    images = rng.normal(size=(count, SIDE, SIDE, 3)).astype(np.float32)
+    noise = rng.normal(size=(count, SIDE, SIDE, 3)).astype(np.float32)
+    images = np.float32(MEAN) + np.float32(STD) * noise
     keypoints = rng.uniform(4, SIDE - 4, (count, 5, COCO.num_keypoints, 3))
     keypoints[..., 2] = rng.integers(0, 3, keypoints.shape[:-1])
     area = rng.uniform(300, 2000, (count, 5))
