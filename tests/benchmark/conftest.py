@@ -43,8 +43,8 @@ def model_file(model, tmp_path_factory):
 def other_heads():
     """Every head of the paper's tables but the usual one."""
 
-    def build(**settings):
+    def build(**head):
         keras.utils.set_random_seed(0)
-        return PoseEstimator(COCO, backbone="tiny", input_size=64, **settings)
+        return PoseEstimator(COCO, backbone="tiny", input_size=64, head=head)
 
     return build
