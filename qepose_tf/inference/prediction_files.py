@@ -11,7 +11,6 @@ from PIL import Image
 
 from qepose_tf.data.coco.results import coco_results
 from qepose_tf.files.whole_files import writable_folder, write_file
-from qepose_tf.images.decoding import read_image
 from qepose_tf.images.drawing import draw_poses
 from qepose_tf.inference.people import ImagePoses
 from qepose_tf.skeleton import Skeleton
@@ -58,10 +57,9 @@ def write_predictions(
     pictures: list[Path] = []
     entries: list[dict[str, Any]] = []
     for image_id, result in enumerate(results, start=1):
-        if isinstance(result.source, np.ndarray):
-            name, image = f"picture_{image_id}", result.source
-        else:
-            name, image = str(result.source), read_image(result.source, exif=True)
+        named = isinstance(result.source, str | Path)
+        name = str(result.source) if named else f"picture_{image_id}"
+        image = result.pixels()
         drawn = draw_poses(
             image, result.poses, result.scores, skeleton, min_score=min_score
         )
