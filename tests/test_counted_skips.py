@@ -1,12 +1,17 @@
 """Continuous integration fails on a skip that nobody has given a reason for."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.allowed_skips import ALLOWED_SKIPS, is_allowed
 
 pytest_plugins = ["pytester"]
 
-CONFTEST = """
+# Some package installs a `tests` of its own, which must not come first.
+CONFTEST = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from tests.conftest import pytest_configure
 """
 TESTS = """
