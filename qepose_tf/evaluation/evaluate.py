@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -57,15 +58,24 @@ class Evaluation:
         """COCO's average precision over OKS 0.5 to 0.95, the first of the figures."""
         return self.metrics["AP"]
 
-    def to_dict(self) -> dict[str, float]:
-        """The figures by name, as JSON takes them."""
-        correlation = {"score_oks_rank_correlation": self.score_oks_rank_correlation}
-        return self.metrics | correlation
+    def to_dict(self) -> dict[str, float | None]:
+        """Returns the figures by name, ready for JSON.
+
+        The rank correlation is None where it is undefined: with fewer than two
+        detections, or with the same score for all of them.
+        """
+        rank = self.score_oks_rank_correlation
+        return self.metrics | {
+            "score_oks_rank_correlation": None if math.isnan(rank) else rank
+        }
 
     def __str__(self) -> str:
         figures = self.to_dict()
         width = max(map(len, figures))
-        return "\n".join(f"{name:<{width}}  {v:.3f}" for name, v in figures.items())
+        return "\n".join(
+            f"{name:<{width}}  " + ("-" if value is None else f"{value:.3f}")
+            for name, value in figures.items()
+        )
 
 
 def evaluate(
