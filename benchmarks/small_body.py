@@ -19,7 +19,7 @@ from qepose_tf.benchmark.report import Report, processor
 from qepose_tf.benchmark.timing import measure
 from qepose_tf.building import build_model
 from qepose_tf.config.reading import load_config
-from qepose_tf.models import pose_estimator
+from qepose_tf.models import pose_training
 from qepose_tf.skeleton import Skeleton
 from qepose_tf.training.building import compile_model, frozen_layers
 
@@ -63,7 +63,7 @@ def parts(config_file: Path) -> dict[str, Callable[[], object]]:
         return tape.gradient(total, model.body.trainable_weights)
 
     def step(packed: bool, rows: int) -> Callable[[], object]:
-        pose_estimator._PACKED = packed
+        pose_training._PACKED = packed
         labels = facts(batch, side, FEW, rows)
         run = tf.function(lambda: model.train_step((images, labels)), autograph=False)
         run()  # traced while the module says whether it packs

@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qepose_tf.config.schema import Config, DatasetConfig
+from qepose_tf.config.schema import Config, DatasetConfig, ModelConfig
 from qepose_tf.data.batches.mixture import mixture
 from qepose_tf.data.coco.dataset import CocoDataset, read_coco
 from qepose_tf.data.synthetic.dataset import write_scenes
 from qepose_tf.data.tfrecord.dataset import read_tfrecords
 from qepose_tf.files.locations import Url
 from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.reading import load_model
 from qepose_tf.skeleton import Skeleton
 
 
@@ -95,12 +96,67 @@ def _scenes(config: Config, skeleton: Skeleton, split: str) -> CocoDataset:
     return read_coco(annotations, images, skeleton, strict=config.data.strict)
 
 
+def started(config: Config) -> Config:
+    """Returns the config with the settings of the model that it starts from.
+
+    Settings of `model` and `loss` that the config does not name are those of
+    `model.start_from`; without a model to start from, the config stays as it is.
+
+    Raises:
+        ValueError: `model.start_from` is no model, or its backbone has no name that a
+            config could say.
+        FileNotFoundError: There is no such file.
+    """
+    if config.model.start_from is None:
+        return config
+    source = start_of(config)
+    if not isinstance(source.backbone, str):
+        raise ValueError(
+            f"model.start_from: {config.model.start_from}: expected a named backbone, "
+            f"got the model {source.backbone_name!r}; use PoseEstimator.from_preset "
+            "in Python"
+        )
+    settings = source.get_config()
+    named = config.model_dump(exclude_unset=True, include={"model", "loss"})
+    model = {
+        name: settings[name] for name in ModelConfig.model_fields.keys() & settings
+    }
+    filled = {
+        "model": _filled(model, named["model"]),
+        "loss": _filled(settings["loss"], named.get("loss", {})),
+    }
+    return Config.model_validate(config.model_dump(exclude_unset=True) | filled)
+
+
+def start_of(config: Config) -> PoseEstimator:
+    """Loads the model that a config starts from.
+
+    Raises:
+        ValueError: `model.start_from` is no model.
+        FileNotFoundError: There is no such file.
+    """
+    try:
+        return load_model(config.model.start_from)
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"model.start_from: {error}") from None
+
+
+def _filled(defaults: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
+    """The named values, and the defaults where none is named, group by group."""
+    groups = {
+        name: _filled(defaults[name], value)
+        for name, value in named.items()
+        if isinstance(value, dict)
+    }
+    return defaults | named | groups
+
+
 def build_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
     """The model of a config, with fresh weights."""
-    return PoseEstimator(skeleton, **model_settings(config))
+    return PoseEstimator(skeleton, **model_settings(started(config)))
 
 
 def model_settings(config: Config) -> dict[str, Any]:
     """The arguments of `PoseEstimator` that a config decides, but for the skeleton."""
-    settings = config.model.model_dump(exclude={"backbone_weights"})
+    settings = config.model.model_dump(exclude={"backbone_weights", "start_from"})
     return settings | {"loss": config.loss.model_dump()}

@@ -1,9 +1,13 @@
 import keras
 import numpy as np
 import pytest
+import yaml
 
-from qepose_tf.building import build_model, read_datasets
+from qepose_tf.building import build_model, read_datasets, started
+from qepose_tf.config.reading import load_config
+from qepose_tf.models import PoseEstimator, load_model
 from qepose_tf.skeleton import COCO
+from qepose_tf.training import run
 from qepose_tf.training.building import initial_model, steps_per_epoch
 from qepose_tf.weights import save_body
 from tests.training.test_run import make_config
@@ -27,6 +31,91 @@ def test_training_begins_with_the_backbone_weights_of_the_config(tmp_path):
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(ValueError, match="body.weights.h5: expected weights of"):
         initial_model(config, COCO)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A file of a model whose settings are not the defaults."""
+    keras.utils.set_random_seed(8)
+    model = PoseEstimator(
+        COCO,
+        backbone="tiny",
+        input_size=64,
+        head={"keypoint_channels": 4, "semantic_points": 5},
+        loss={"disc_radius": 2.0},
+        mean=(127, 127, 127),
+    )
+    file = tmp_path_factory.mktemp("trained") / "trained.keras"
+    model.save(file)
+    return file
+
+
+def config_of(folder, **sections):
+    file = folder / "mine.yaml"
+    file.write_text(yaml.safe_dump(sections))
+    return load_config(file)
+
+
+def test_settings_that_a_config_does_not_name_are_those_of_its_start(trained, tmp_path):
+    config = started(
+        config_of(
+            tmp_path,
+            model={"start_from": str(trained), "head": {"semantic_points": 3}},
+            loss={"score_weight": 2.0},
+        )
+    )
+    assert (config.model.backbone, config.model.input_size) == ("tiny", 64)
+    assert config.model.mean == (127, 127, 127)
+    assert config.model.head.keypoint_channels == 4
+    assert config.model.head.semantic_points == 3
+    assert (config.loss.disc_radius, config.loss.score_weight) == (2.0, 2.0)
+    assert config.train.epochs == 180
+    assert started(config) == config
+
+
+def test_training_begins_with_the_model_of_the_config(trained, tmp_path, caplog):
+    config = started(config_of(tmp_path, model={"start_from": str(trained)}))
+    with caplog.at_level("INFO"):
+        model = initial_model(config, COCO)
+    for weight, expected in zip(
+        model.weights, load_model(trained).weights, strict=True
+    ):
+        np.testing.assert_array_equal(weight, expected)
+    assert f"starting from {trained}: the body and the keypoints nose" in caplog.text
+
+
+def test_a_run_holds_the_settings_of_its_start(trained, tmp_path):
+    scenes = {"train_scenes": 2, "val_scenes": 0, "image_size": 64, "max_people": 1}
+    config = config_of(
+        tmp_path,
+        model={"start_from": str(trained)},
+        data={"synthetic": scenes | {"folder": str(tmp_path / "scenes")}},
+        train={
+            "epochs": 1,
+            "batch_size": 2,
+            "run_dir": str(tmp_path / "run"),
+            "strategy": "off",
+        },
+    )
+    result = run.train(config, progress=False)
+    assert load_model(result.last).input_size == 64
+    # Written out, so that the run goes on where the model has gone.
+    written = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert written["model"]["head"]["semantic_points"] == 5
+    assert written["loss"]["disc_radius"] == 2.0
+
+
+def test_a_start_that_does_not_fit_is_one_clear_line(trained, tmp_path):
+    other = {"start_from": str(trained), "backbone": "efficientnet_lite0"}
+    config = started(config_of(tmp_path, model=other))
+    with pytest.raises(
+        ValueError, match="model.start_from: .*the backbone .*tiny, got"
+    ):
+        initial_model(config, COCO)
+    with pytest.raises(ValueError, match="expected start_from or backbone_weights"):
+        config_of(tmp_path, model=other | {"backbone_weights": "body.pth"})
+    with pytest.raises(FileNotFoundError, match="model.start_from: peple: expected"):
+        started(config_of(tmp_path, model={"start_from": "peple"}))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ ALL_FILES = sorted(
 
 # A module may import rows above its own and its own name, never a neighbour in a row.
 ROWS = (
-    ("files", "skeleton_checks"),
+    ("files", "skeleton_checks", "presets"),
     ("config", "skeleton", "ops"),
     ("images", "layers", "losses"),
     ("models", "data"),

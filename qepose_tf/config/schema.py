@@ -74,12 +74,21 @@ class ModelConfig(_Section):
 
     backbone: Literal["tiny", "w18", "w32", "w48", "efficientnet_lite0"] = "w32"
     backbone_weights: Path | None = None  # training starts from them
+    # Or from a whole model, a preset or a .keras file. Settings of `model` and `loss`
+    # that the config does not name are then those of that model.
+    start_from: Annotated[str, Field(strict=True)] | None = None
     input_size: Annotated[int, Field(strict=True, ge=64, multiple_of=64)] = 512
     head: HeadConfig = HeadConfig()
     decoder: DecoderConfig = DecoderConfig()
     batch_norm: BatchNormConfig = BatchNormConfig()
     mean: tuple[Finite, Finite, Finite] = (123.675, 116.28, 103.53)  # of RGB, 0 to 255
     std: tuple[Positive, Positive, Positive] = (58.395, 57.12, 57.375)
+
+    @pydantic.model_validator(mode="after")
+    def _check_start(self) -> "ModelConfig":
+        if self.start_from and self.backbone_weights:
+            raise ValueError("expected start_from or backbone_weights, got both")
+        return self
 
 
 class LossConfig(_Section):

@@ -1,24 +1,18 @@
 """The pose estimator: body, head, decoder and losses in one functional model."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from qepose_tf.layers.cir_target import CIRTargetLayer
 from qepose_tf.layers.normalise import Normalise
 from qepose_tf.layers.pose_decoder import PoseDecoder
-from qepose_tf.losses import (
-    loss_divisors,
-    offset_loss_sum,
-    quality_loss_sum,
-    score_loss_sum,
-)
 from qepose_tf.models import bodies
 from qepose_tf.models.head import build_head, ranking
-from qepose_tf.models.metrics import Correlation
+from qepose_tf.models.pose_training import PoseTraining
 from qepose_tf.models.settings import (
     BatchNormSettings,
     DecoderSettings,
@@ -27,9 +21,7 @@ from qepose_tf.models.settings import (
     group_of,
     grouped,
 )
-from qepose_tf.ops.facts import Divisors, Facts, Omega
-from qepose_tf.ops.sampling import take_cells
-from qepose_tf.ops.targets import disc_offsets
+from qepose_tf.presets import PRESETS
 from qepose_tf.skeleton import Skeleton
 
 # ImageNet's mean and standard deviation of RGB in 0..255.
@@ -37,9 +29,6 @@ MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 STRIDE_32 = 32
 TRAINING_ONLY = ("keypoint_features", "query_offsets")
-# Only TensorFlow has arrays whose size differs from step to step. Packed, a batch costs
-# as many cells as are owned; padded, as many as its image with most people has.
-_PACKED = keras.backend.backend() == "tensorflow"
 
 
 def _rgb(name: str, values) -> np.ndarray:
@@ -50,7 +39,7 @@ def _rgb(name: str, values) -> np.ndarray:
 
 
 @keras.saving.register_keras_serializable("qepose_tf")
-class PoseEstimator(keras.Model):
+class PoseEstimator(PoseTraining):
     """Quality-aware multi-person pose regression.
 
     A functional model from images `[B, H, W, 3]`, RGB in 0..255 of any type, sides
@@ -92,6 +81,9 @@ class PoseEstimator(keras.Model):
         >>> found["poses"].shape
         (1, 30, 17, 2)
     """
+
+    # Trained models that come with the package, by name.
+    presets = PRESETS
 
     def __init__(
         self,
@@ -165,10 +157,36 @@ class PoseEstimator(keras.Model):
             loss.gaussian_sigma,
             name="cir_target",
         )
-        self.score_loss_tracker = keras.metrics.Mean(name="score_loss")
-        self.offset_loss_tracker = keras.metrics.Mean(name="offset_loss")
-        self.oks_tracker = keras.metrics.Mean(name="oks")
-        self.correlation_tracker = Correlation(name="score_oks_correlation")
+        self.make_trackers()
+
+    @classmethod
+    def from_preset(cls, preset: str | Path, **changes: Any) -> "PoseEstimator":
+        """Loads a trained model, or starts a new one from it.
+
+        Args:
+            preset: A name of `PoseEstimator.presets`, or the path of a `.keras` file.
+            **changes: Arguments of `PoseEstimator` that shall differ, such as
+                `skeleton` or `input_size`; settings of a group that are not named
+                stay. The body and all parts that belong to keypoints of the same name
+                keep their weights, the others begin new.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: There is no such preset, the file is no model, or a change does
+                not go with it, such as another backbone.
+            FileNotFoundError: There is no such file.
+
+        Example:
+            >>> dogs = Skeleton("dogs", ("nose", "tail"), (), (), (0.05, 0.1))
+            >>> model = PoseEstimator.from_preset("people", skeleton=dogs)
+            >>> model.skeleton.keypoints
+            ('nose', 'tail')
+        """
+        from qepose_tf.models.transfer import load_changed
+
+        return load_changed(preset, changes)
 
     @property
     def backbone_name(self) -> str:
@@ -190,113 +208,6 @@ class PoseEstimator(keras.Model):
                 f"expected image sides that are multiples of {STRIDE_32}, got {sides}"
             )
         return super().call(inputs, training=training, mask=mask)
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-        divisors: Divisors | None = None,
-    ):
-        """Makes the targets from facts and predictions, and returns the loss.
-
-        Args:
-            x: Ignored.
-            y: The facts of the ground truth, see the class.
-            y_pred: The outputs of this model.
-            sample_weight: Ignored.
-            training: Whether batch statistics are used and the moving ones updated.
-            divisors: The divisors of the whole batch on all replicas, where `y` is a
-                part of that batch. With None, they are counted from `y`.
-
-        Returns:
-            The loss, a float32 scalar.
-
-        Raises:
-            ValueError: `y` lacks a fact or has an unknown one.
-        """
-        facts = Facts.of(y)
-        omega, poses = self.poses_in_omega(facts, y_pred, training)
-        score_map = y_pred["score_map"]
-        target, weight, quality = self.cir_target(poses, omega, facts.ignore)
-        if divisors is None:
-            divisors = self.loss_divisors(omega, ops.size(score_map))
-        score_loss = score_loss_sum(score_map, target, weight) / divisors.scores
-
-        offset_weight = omega.owned
-        if self.loss_settings.area_weighted:
-            area = ops.where(omega.area > 0, omega.area, 1.0)
-            offset_weight = omega.owned * ops.rsqrt(area)
-        offset_loss = offset_loss_sum(
-            poses, omega.keypoints, offset_weight, self.loss_settings.offset_beta
-        )
-        offset_loss = offset_loss / divisors.coordinates
-
-        self._update_metrics(
-            score_loss, offset_loss, y_pred, omega, quality, divisors.shares
-        )
-        loss = (
-            self.loss_settings.score_weight * score_loss
-            + self.loss_settings.offset_weight * offset_loss
-        )
-        if "quality_map" in y_pred:
-            where = omega.cells, omega.images
-            counted = omega.owned * take_cells(1.0 - facts.ignore, *where)[..., 0]
-            estimate = take_cells(y_pred["quality_map"], *where)[..., 0]
-            quality_loss = quality_loss_sum(estimate, quality, counted)
-            quality_loss = quality_loss / divisors.cells
-            loss = loss + self.loss_settings.quality_weight * quality_loss
-        return loss
-
-    def poses_in_omega(
-        self, facts: Facts, outputs: dict, training: bool = False
-    ) -> tuple[Omega, Any]:
-        """Returns Omega of every person and the poses regressed from its cells.
-
-        Args:
-            facts: The facts of the ground truth, see the class.
-            outputs: The outputs of this model.
-            training: Whether batch statistics are used and the moving ones updated.
-
-        Returns:
-            What `CIRTargetLayer.locate` returns, and poses `[B, P, K, 2]` in cells.
-        """
-        map_hw = ops.shape(outputs["score_map"])[1:3]
-        located = facts.keypoints, facts.area, map_hw
-        omega = self.cir_target.locate(*located, packed=_PACKED)
-        poses = self.encoding(
-            outputs["keypoint_features"],
-            outputs["query_offsets"],
-            omega.cells,
-            training=training,
-            counted=omega.owned,
-            images=omega.images,
-        )
-        return omega, poses
-
-    def loss_divisors(self, omega: Omega, cells) -> Divisors:
-        """Counts `losses.loss_divisors` with the loss settings of this model."""
-        only_omega = self.loss_settings.score_normaliser == "omega"
-        disc = len(disc_offsets(self.loss_settings.disc_radius)) if only_omega else None
-        return loss_divisors(omega, cells, disc)
-
-    def _update_metrics(self, score_loss, offset_loss, outputs, omega, quality, shares):
-        # Each share is a part of a sum, and Keras takes the mean over shares.
-        self.score_loss_tracker.update_state(score_loss * shares)
-        self.offset_loss_tracker.update_state(offset_loss * shares)
-        owned = omega.owned
-        # Flat: Keras would take the mean of each image's row first, which has no length
-        # where nobody is, and another length in every batch.
-        self.oks_tracker.update_state(
-            ops.reshape(quality, [-1]), sample_weight=ops.reshape(owned, [-1])
-        )
-        scores = outputs["score_map"]
-        if "quality_map" in outputs:
-            scores = ranking(scores, outputs["quality_map"])
-        scores = take_cells(scores, omega.cells, omega.images)[..., 0]
-        self.correlation_tracker.update_state(scores, quality, sample_weight=owned)
 
     def predict_step(self, *args):
         """Drops the training features, which would fill the memory of `predict`."""

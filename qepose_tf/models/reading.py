@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.presets import PRESETS
 
 REGISTERED_NAME = keras.saving.get_registered_name(PoseEstimator)
 # What zipfile, json, h5py and Keras raise over files that are not what they expect.
@@ -27,10 +28,11 @@ UNREADABLE = (
 
 
 def load_model(path: str | Path) -> PoseEstimator:
-    """Reads a `.keras` file that holds a `PoseEstimator`.
+    """Reads a `.keras` file that holds a `PoseEstimator`, or a preset.
 
     Args:
-        path: of the file.
+        path: Of the file; or the name of a preset, such as `people`, where no file
+            has that name.
 
     Returns:
         The model, with its skeleton, input size and normalisation.
@@ -40,9 +42,14 @@ def load_model(path: str | Path) -> PoseEstimator:
         ValueError: the file is no model, holds another class, or was written by a
             version whose settings this one does not know.
     """
+    if str(path) in PRESETS and not Path(path).is_file():
+        path = PRESETS[str(path)].file
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a .keras model file, found none")
+        presets = "" if path.suffix else f" or one of: {', '.join(PRESETS)}"
+        raise FileNotFoundError(
+            f"{path}: expected a .keras model file{presets}, found none"
+        )
     _check_class(path)
     try:
         with warnings.catch_warnings():

@@ -1,12 +1,13 @@
 """What a config decides of a run: model, optimiser, batches."""
 
+import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import keras
 import tensorflow as tf
 
-from qepose_tf.building import build_model
+from qepose_tf.building import build_model, start_of
 from qepose_tf.config.schema import Config
 from qepose_tf.data.batches.crop import AugmentSettings
 from qepose_tf.data.batches.epoch_order import epoch_order
@@ -14,26 +15,41 @@ from qepose_tf.data.batches.training import train_dataset
 from qepose_tf.data.coco.dataset import CocoDataset
 from qepose_tf.models.bodies import layers_up_to
 from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.transfer import transfer
 from qepose_tf.skeleton import Skeleton
 from qepose_tf.training.devices.keras_mends import leave_out_symbolic_build
 from qepose_tf.training.optimizer import build_optimizer, make_optimizer, make_schedule
 from qepose_tf.training.step import TrainStep
 from qepose_tf.weights import load_backbone_weights
 
+logger = logging.getLogger(__name__)
+
 
 def initial_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
-    """The model that training begins with: its body may come from a file.
+    """Returns the model that training begins with: all fresh, or partly from a file.
 
     Raises:
-        OSError: `model.backbone_weights` cannot be read.
-        ValueError: they are not those of this backbone.
+        OSError: `model.backbone_weights` or `model.start_from` cannot be read.
+        ValueError: They do not belong to this backbone.
     """
     model = build_model(config, skeleton)
     if config.model.backbone_weights is not None:
         load_backbone_weights(model, config.model.backbone_weights)
+    if config.model.start_from is not None:
+        _take_start(config, model)
     for layer in frozen_layers(model, config):
         layer.trainable = False
     return model
+
+
+def _take_start(config: Config, model: PoseEstimator) -> None:
+    """Copies what the model that the config starts from has learned."""
+    place = config.model.start_from
+    try:
+        report = transfer(start_of(config), model)
+    except ValueError as error:
+        raise ValueError(f"model.start_from: {place}: {error}") from None
+    logger.info("starting from %s: %s", place, report)
 
 
 def frozen_layers(model: PoseEstimator, config: Config) -> list[keras.Layer]:
@@ -119,13 +135,13 @@ def train_batches(
     ) -> tf.data.Dataset:
         return train_dataset(
             data,
-            input_size=config.model.input_size,
+            input_size=model.input_size,
             batch_size=config.train.batch_size,
             fill=model.mean,
             augment=AugmentSettings(**config.augment.model_dump()),
             max_people=config.data.max_people,
             min_area=config.data.min_area,
-            disc_radius=config.loss.disc_radius,
+            disc_radius=model.loss_settings.disc_radius,
             seed=config.seed,
             cache=config.data.cache,
             strict=config.data.strict,

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from qepose_tf.building import read_datasets
+from qepose_tf.building import read_datasets, started
 from qepose_tf.config.reading import dump_config, load_config
 from qepose_tf.config.schema import Config
 from qepose_tf.data.coco.dataset import CocoDataset
@@ -121,6 +121,7 @@ def train(
     # First of all: several workers must find each other before TensorFlow is used.
     strategy = make_strategy(config.train.strategy, config.train.num_gpus)
     workers = Agreement(strategy)
+    config = started(config)
     folder = RunFolder(config.run_dir, resumed=True)
     if workers.chief:
         folder = open_run_folder(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from qepose_tf.models import pose_estimator
+from qepose_tf.models import pose_training
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import COCO
 from tests.backends import needs_tensorflow, to_numpy, value_and_gradients
@@ -35,7 +35,7 @@ def model_of(head=None, loss=None):
 
 def trained_by(model, facts, packed, monkeypatch):
     """Loss, gradients, metrics and moving statistics of one batch."""
-    monkeypatch.setattr(pose_estimator, "_PACKED", packed)
+    monkeypatch.setattr(pose_training, "_PACKED", packed)
     before = [np.array(weight) for weight in model.weights]
     images = ops.convert_to_tensor(random_images(len(facts["area"]), SIDE, SIDE))
     model.reset_metrics()

@@ -1,0 +1,217 @@
+"""Starting a model from another one that may know other keypoints.
+
+All weights of the body and those of the head that belong to no keypoint are taken as
+they are. A weight with one part for each keypoint is taken part by part: keypoints of
+the same name get their part, the others keep their initial values.
+"""
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.reading import load_model
+
+logger = logging.getLogger(__name__)
+
+# The axis of a weight that is made of parts, one for each keypoint, by its path.
+_KEYPOINT_AXES = (
+    (r"keypoint_query/representation/kernel", -1),
+    (r"keypoint_query/(norm|offset)/.*", 0),
+    (r"keypoint_query_encoding/.*", 0),
+    (r"pose_query_encoding/kernel", 0),
+    (r"automatic/offset/.*", -1),
+)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a model took from another one.
+
+    Attributes:
+        taken: Keypoints of the target whose part of the head was taken.
+        fresh: Keypoints of the target that begin with initial values.
+        left: Paths of the target's weights for which the source has no equal.
+    """
+
+    taken: tuple[str, ...]
+    fresh: tuple[str, ...]
+    left: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [f"the body and the keypoints {', '.join(self.taken)} are taken"]
+        if not self.taken:
+            parts = ["the body is taken and none of the keypoints"]
+        if self.fresh:
+            parts.append(f"{', '.join(self.fresh)} begin new")
+        if self.left:
+            parts.append(
+                f"{len(self.left)} weights of another shape begin new, the first is "
+                f"{self.left[0]}"
+            )
+        return "; ".join(parts)
+
+
+def load_changed(preset: str | Path, changes: dict[str, Any]) -> PoseEstimator:
+    """Does what `PoseEstimator.from_preset` says."""
+    source = load_model(preset)
+    if not changes:
+        return source
+    target = PoseEstimator.from_config(changed_settings(source, changes))
+    logger.info("started from %s: %s", preset, transfer(source, target))
+    return target
+
+
+def changed_settings(source: PoseEstimator, changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns a model's arguments with some of them changed.
+
+    Args:
+        source: The model whose arguments are the defaults.
+        changes: Arguments of `PoseEstimator`. Of a group that is given as a dict, only
+            the named settings change.
+    """
+    settings = source.get_config()
+    unknown = sorted(set(changes) - set(settings))
+    if unknown:
+        raise ValueError(
+            f"{unknown[0]}: expected an argument of PoseEstimator, which are "
+            f"{', '.join(settings)}"
+        )
+    for name, value in changes.items():
+        if isinstance(value, dict) and isinstance(settings[name], dict):
+            if name != "skeleton":
+                value = settings[name] | value
+        settings[name] = value
+    return settings
+
+
+def transfer(source: PoseEstimator, target: PoseEstimator) -> Transfer:
+    """Copies into a model what another one has learned.
+
+    Args:
+        source: The trained model.
+        target: The model that is to start from it, with the same backbone. It may
+            have other keypoints, another input size and another head.
+
+    Returns:
+        What was taken and what begins new.
+
+    Raises:
+        ValueError: The two have different backbones. Nothing was copied then.
+
+    Example:
+        >>> trained = PoseEstimator("coco", backbone="tiny", input_size=64)
+        >>> new = PoseEstimator("crowdpose", backbone="tiny", input_size=64)
+        >>> transfer(trained, new).fresh
+        ('head', 'neck')
+    """
+    _check_bodies(source, target)
+    for variable, value in zip(target.body.weights, source.body.weights, strict=True):
+        variable.assign(value)
+    learned = {_name(v, source): v for v in _head_weights(source)}
+    parts = _matching_keypoints(source, target)
+    left = []
+    for variable in _head_weights(target):
+        path = _name(variable, target)
+        value = learned.get(path)
+        axis = keypoint_axis(path)
+        if value is None:
+            left.append(path)
+        elif axis is None and value.shape == variable.shape:
+            variable.assign(value)
+        elif axis is not None and _same_parts(value, source, variable, target, axis):
+            variable.assign(_joined(variable, value, parts, axis, source, target))
+        else:
+            left.append(path)
+    names = target.skeleton.keypoints
+    taken = {index for _, index in parts}
+    return Transfer(
+        taken=tuple(n for i, n in enumerate(names) if i in taken),
+        fresh=tuple(n for i, n in enumerate(names) if i not in taken),
+        left=tuple(left),
+    )
+
+
+def keypoint_axis(path: str) -> int | None:
+    """Returns the axis of a weight that has a part for each keypoint, or None.
+
+    Args:
+        path: The weight's path, such as `keypoint_query/offset/kernel`.
+    """
+    for pattern, axis in _KEYPOINT_AXES:
+        if re.search(rf"(^|/){pattern}$", path):
+            return axis
+    return None
+
+
+def _name(variable: keras.Variable, model: keras.Model) -> str:
+    return variable.path.removeprefix(f"{model.name}/")
+
+
+def _head_weights(model: PoseEstimator) -> list[keras.Variable]:
+    body = {id(variable) for variable in model.body.weights}
+    return [variable for variable in model.weights if id(variable) not in body]
+
+
+def _check_bodies(source: PoseEstimator, target: PoseEstimator) -> None:
+    shapes = [
+        [(v.path.rpartition("/")[2], tuple(v.shape)) for v in model.body.weights]
+        for model in (source, target)
+    ]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"expected the backbone of the model to start from, "
+            f"{source.backbone_name}, got {target.backbone_name}"
+        )
+
+
+def _matching_keypoints(
+    source: PoseEstimator, target: PoseEstimator
+) -> list[tuple[int, int]]:
+    """Indices (in the source, in the target) of the keypoints with the same name."""
+    index_of = {_plain(n): i for i, n in enumerate(source.skeleton.keypoints)}
+    return [
+        (index_of[_plain(name)], index)
+        for index, name in enumerate(target.skeleton.keypoints)
+        if _plain(name) in index_of
+    ]
+
+
+def _plain(name: str) -> str:
+    """A keypoint's name without regard to case and separators."""
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())
+
+
+def _same_parts(value, source, variable, target, axis: int) -> bool:
+    """Whether two weights differ at most in the number of keypoints."""
+    shapes = []
+    for weight, model in ((value, source), (variable, target)):
+        shape = list(weight.shape)
+        count = model.skeleton.num_keypoints
+        if shape[axis] % count:
+            return False
+        shape[axis] //= count
+        shapes.append(shape)
+    return shapes[0] == shapes[1]
+
+
+def _joined(variable, value, parts, axis, source, target) -> np.ndarray:
+    """The target's weight with the parts that the source knows."""
+    new = _by_keypoint(variable, target.skeleton.num_keypoints, axis)
+    old = _by_keypoint(value, source.skeleton.num_keypoints, axis)
+    if parts:
+        froms, tos = map(list, zip(*parts, strict=True))
+        new[tos] = old[froms]
+    moved = new.reshape(-1, *new.shape[2:])
+    return np.moveaxis(moved, 0, axis)
+
+
+def _by_keypoint(weight, count: int, axis: int) -> np.ndarray:
+    """A weight as `[K, part, ...]`, a copy."""
+    array = np.moveaxis(keras.ops.convert_to_numpy(weight), axis, 0)
+    return array.reshape(count, -1, *array.shape[1:]).copy()

@@ -1,0 +1,5 @@
+"""Trained models that come with the package."""
+
+from qepose_tf.presets.presets import PRESETS, Preset
+
+__all__ = ["PRESETS", "Preset"]
