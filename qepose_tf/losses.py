@@ -6,11 +6,11 @@ on however many devices it lies.
 
 from keras import ops
 
-from qepose_tf.ops.facts import Divisors, Omega
+from qepose_tf.ops.facts import Divisors, Omega, Tensor
 from qepose_tf.ops.replicas import replica_sum
 
 
-def score_loss_sum(predicted, target, weight):
+def score_loss_sum(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Computes the weighted squared error of the score map (Eq. 3), summed.
 
     Args:
@@ -25,7 +25,7 @@ def score_loss_sum(predicted, target, weight):
     return ops.sum(weight * ops.square(error))
 
 
-def quality_loss_sum(predicted, quality, weight):
+def quality_loss_sum(predicted: Tensor, quality: Tensor, weight: Tensor) -> Tensor:
     """Computes the squared error of the quality branch in Omega (Table 3), summed.
 
     Args:
@@ -40,7 +40,7 @@ def quality_loss_sum(predicted, quality, weight):
     return ops.sum(weight * ops.square(error))
 
 
-def smooth_l1(error, beta: float = 1.0 / 9.0):
+def smooth_l1(error: Tensor, beta: float = 1.0 / 9.0) -> Tensor:
     """Computes `0.5 e^2 / beta` for `|e| < beta`, else `|e| - 0.5 beta` (Eq. 6).
 
     Args:
@@ -54,7 +54,9 @@ def smooth_l1(error, beta: float = 1.0 / 9.0):
     return ops.where(size < beta, 0.5 * size * size / beta, size - 0.5 * beta)
 
 
-def offset_loss_sum(poses, keypoints, weight, beta: float = 1.0 / 9.0):
+def offset_loss_sum(
+    poses: Tensor, keypoints: Tensor, weight: Tensor, beta: float = 1.0 / 9.0
+) -> Tensor:
     """Computes the smooth L1 loss of regressed poses (Eq. 6), summed.
 
     The cell is common to both displacements, so it cancels: the error of the
@@ -74,7 +76,9 @@ def offset_loss_sum(poses, keypoints, weight, beta: float = 1.0 / 9.0):
     return ops.sum(smooth_l1(error, beta) * weight[..., None, None])
 
 
-def loss_divisors(omega: Omega, cells, disc_cells: int | None = None) -> Divisors:
+def loss_divisors(
+    omega: Omega, cells: Tensor, disc_cells: int | None = None
+) -> Divisors:
     """Counts, over all replicas, what the sums of the losses are divided by.
 
     Args:

@@ -26,6 +26,7 @@ def _runner() -> ModuleType:
     """The module as a file: its package would bring TensorFlow along."""
     file = Path(qepose_tf.__file__).parent / "exporting" / "checks" / "runner.py"
     spec = importlib.util.spec_from_file_location("runner", file)
+    assert spec is not None and spec.loader is not None  # as for every .py file
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

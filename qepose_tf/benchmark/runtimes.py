@@ -128,7 +128,7 @@ class References:
         batches: uint8 `[B, H, W, 3]` as the files take them.
     """
 
-    def __init__(self, exporter: Exporter, images: Sequence[np.ndarray]):
+    def __init__(self, exporter: Exporter, images: Sequence[np.ndarray]) -> None:
         self._exporter = exporter
         self._found: dict[bool, list[Detections]] = {}
         self.batches = list(exporter.framed(images))

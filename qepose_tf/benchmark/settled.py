@@ -1,6 +1,6 @@
 """An untrained model that is worth timing and comparing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -16,7 +16,7 @@ TYPICAL_SCORE = 0.3  # the middle of an untrained score map, which is 0 otherwis
 
 def settled_model(
     skeleton: Skeleton,
-    settings: dict[str, Any],
+    settings: Mapping[str, Any],
     images: Sequence[np.ndarray],
     seed: int = 0,
 ) -> PoseEstimator:
@@ -32,7 +32,8 @@ def settled_model(
         seed: of the weights.
     """
     keras.utils.set_random_seed(seed)
-    model = PoseEstimator(skeleton, **{**settings, "batch_norm": {"momentum": 0.0}})
+    arguments: dict[str, Any] = {**settings, "batch_norm": {"momentum": 0.0}}
+    model = PoseEstimator(skeleton, **arguments)
     side, fill = model.input_size, fill_colour(model)
     frames = np.stack([fit_inside(image, side, side, fill)[0] for image in images])
     scores = model(frames, training=True)["score_map"]

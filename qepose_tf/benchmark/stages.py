@@ -94,7 +94,7 @@ def stages(
     whole = Frozen.of(partial(detect, model), _specs(tf.constant(pixels)))
 
     def answer(frames: np.ndarray) -> dict[str, np.ndarray]:
-        found = whole(tf.constant(frames))
+        found = whole(tf.convert_to_tensor(frames))
         return {name: value.numpy() for name, value in found.items()}
 
     def from_file() -> list[np.ndarray]:

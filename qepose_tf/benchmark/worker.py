@@ -57,7 +57,7 @@ class Worker(contextlib.AbstractContextManager):
         start: Callable[..., Loaded],
         *arguments: Any,
         cpus: int | None = None,
-    ):
+    ) -> None:
         self.name = name
         context = multiprocessing.get_context("spawn")
         self._connection, other = context.Pipe()
@@ -176,6 +176,7 @@ def _serve(
             if request == "seconds":
                 result = mean_seconds(loaded.calls[argument])
             else:
+                assert loaded.answer is not None  # peers are timed, never asked
                 result = dict(loaded.answer(argument))
             connection.send((True, result))
     except (EOFError, ConnectionError, KeyboardInterrupt):

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -123,7 +123,7 @@ def counted(
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str) -> Generator[Callable[[int, int], None], None, None]:
     """A bar on stderr that takes (done, total); nothing where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import Progress

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from pycocotools.cocoeval import COCOeval
 
 from qepose_tf.data.coco.ground_truth import crowd_index
@@ -79,6 +80,7 @@ def crowd_precision(evaluator: COCOeval, source: str) -> dict[str, float]:
     Raises:
         ValueError: see `crowd_bands`.
     """
+    assert evaluator.cocoGt is not None  # an evaluator's constructor may leave it out
     images = [evaluator.cocoGt.imgs[i] for i in evaluator.params.imgIds]
     bands = crowd_bands(images, source)
     if bands is None:
@@ -104,4 +106,4 @@ def _precision(evaluator: COCOeval, image_ids: list[Any]) -> float:
         band.evaluate()
         band.accumulate()
     # -1 throughout where the images show nobody; no entry is -1 otherwise
-    return float(band.eval["precision"].mean())
+    return float(np.asarray(band.eval["precision"]).mean())

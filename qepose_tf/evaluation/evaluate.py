@@ -143,7 +143,7 @@ def predict_coco(
     for done, found in enumerate(loop(pictures), start=1):
         if progress is not None:
             progress(done, len(records))
-        if found.error is not None:
+        if found.people is None:
             unreadable += 1
             logger.warning(
                 "%s; it gets no poses (%d left out so far)", found.error, unreadable

@@ -48,7 +48,8 @@ def scored_detections(evaluator: COCOeval, min_area: float = 0.0) -> ScoredDetec
 
     The evaluator's parameters stay as they are.
     """
-    params = copy.copy(evaluator.params)
+    assert evaluator.cocoDt is not None  # `coco_evaluator` loads them
+    params: Any = copy.copy(evaluator.params)
     params.maxDets = [max(len(evaluator.cocoDt.anns), 1)]
     # pycocotools also matches, once per range and threshold; the OKS is all we need.
     params.areaRng, params.iouThrs = [[0, MAX_AREA]], np.array([0.5])

@@ -74,7 +74,7 @@ class Judge:
 
     def __init__(
         self, exporter: Exporter, coco: CocoDataset, max_ap_loss: float | None = None
-    ):
+    ) -> None:
         self.rows: list[Row] = []
         self._exporter, self._coco = exporter, coco
         self._max_ap_loss = max_ap_loss
@@ -151,7 +151,7 @@ class Judge:
         image, row = np.nonzero(scores > 0)
         image_ids = np.array([record.image_id for record in records], np.int64)
         results = coco_results(
-            image_ids[image],
+            image_ids[image].tolist(),
             poses[image, row],
             scores[image, row],
             keypoint_scores[image, row],

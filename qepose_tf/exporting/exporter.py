@@ -137,7 +137,7 @@ class Exporter(contextlib.AbstractContextManager):
         batch: int = 1,
         images: Iterable[np.ndarray] | None = None,
         calibration: Iterable[np.ndarray] = (),
-    ):
+    ) -> None:
         if not isinstance(model, PoseEstimator):
             model = load_model(model)
         self.model = float32_model(model)
@@ -149,7 +149,7 @@ class Exporter(contextlib.AbstractContextManager):
         self._calibration = list(calibration)
         self._folder = tempfile.TemporaryDirectory()
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
     def write(

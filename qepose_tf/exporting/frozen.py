@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
@@ -22,12 +23,13 @@ class Frozen:
     variables take, each with operations of its own to save and restore it.
 
     Attributes:
-        function: returns the outputs in the order of their names.
+        function: a concrete function that returns the outputs in the order of their
+            names.
         specs: the outputs' names, shapes and types.
         variables: the few that the function reads; see `with_variables`.
     """
 
-    function: tf.types.experimental.ConcreteFunction
+    function: Any
     specs: dict[str, tf.TensorSpec]
     variables: tuple[tf.Variable, ...] = ()
 
@@ -56,7 +58,7 @@ class Frozen:
         graph.node.extend(small)
         source = self.function.inputs[0]
 
-        def run(images):
+        def run(images: tf.Tensor) -> list[tf.Tensor]:
             given = {name: variable.read_value() for name, variable in large.items()}
             return tf.graph_util.import_graph_def(
                 graph,

@@ -17,6 +17,8 @@ from qepose_tf.exporting.frozen import Frozen, Outputs
 from qepose_tf.images.letterbox import MAX_ASPECT
 from qepose_tf.models.pose_estimator import PoseEstimator
 
+# Type errors are ignored below where TensorFlow's annotations are incomplete: it gives
+# `Tensor` its operators at run time.
 OUTPUTS = ("poses", "scores", "keypoint_scores", "count", "cells")
 PAD_MULTIPLE = 64
 
@@ -80,7 +82,7 @@ def detect_any_size(model: PoseEstimator, images: tf.Tensor) -> Outputs:
     """
     source_hw = tf.shape(images)[1:3]
     resized_hw = resized_sides(source_hw, model.input_size)
-    padding = -resized_hw % PAD_MULTIPLE
+    padding = -resized_hw % PAD_MULTIPLE  # ty: ignore[unsupported-operator]
     resized = tf.image.resize(images, resized_hw, method="bilinear", antialias=True)
     # to whole numbers, as images are resized in 8 bits everywhere else
     pixels = tf.clip_by_value(tf.round(resized), 0.0, 255.0)
@@ -108,9 +110,12 @@ def detect_encoded(detect_images: Frozen, encoded: tf.Tensor) -> Outputs:
         `InvalidArgumentError` that gives its number.
     """
 
-    def detect_one(numbered):
-        found = detect_images(decoded(*numbered)[None])
-        return {name: found[name][0] for name in detect_images.specs}
+    def detect_one(numbered: tuple[tf.Tensor, tf.Tensor]) -> Outputs:
+        found = detect_images(decoded(*numbered)[None])  # ty: ignore[not-subscriptable]
+        return {
+            name: found[name][0]  # ty: ignore[not-subscriptable]
+            for name in detect_images.specs
+        }
 
     rows = {
         name: tf.TensorSpec(spec.shape[1:], spec.dtype)
@@ -132,7 +137,7 @@ def decoded(number: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
         content: JPEG or PNG.
     """
 
-    def decode(content):
+    def decode(content: tf.Tensor) -> tf.Tensor:
         # The accurate transform, as other decoders have it.
         return tf.cond(
             tf.io.is_jpeg(content),
@@ -166,6 +171,9 @@ def _on_white(image: tf.Tensor) -> tf.Tensor:
 
 
 def _served(outputs: Outputs) -> Outputs:
-    present = tf.cast(outputs["scores"] > 0, tf.int32)
+    present = tf.cast(
+        outputs["scores"] > 0,  # ty: ignore[unsupported-operator]
+        tf.int32,
+    )
     outputs = {**outputs, "count": tf.reduce_sum(present, axis=1)}
     return {name: tf.identity(outputs[name], name=name) for name in OUTPUTS}

@@ -7,7 +7,7 @@ checkpoints without their underscores and with `.` as `_`, for example
 """
 
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
 from qepose_tf.layers.cell_norm import MapNorm
 from qepose_tf.models.hrnet import Builder
@@ -35,11 +35,11 @@ OUTPUTS = (24, 24, 40, 40)
 class _Encoder:
     """Layers with EfficientNet-Lite's settings."""
 
-    def __init__(self, momentum: float, synchronized: bool):
+    def __init__(self, momentum: float, synchronized: bool) -> None:
         self._momentum = momentum
         self._synchronized = synchronized
 
-    def norm(self, x, name: str, relu: bool = True):
+    def norm(self, x: KerasTensor, name: str, relu: bool = True) -> KerasTensor:
         """Batch normalisation and, except after a projection, ReLU6."""
         x = MapNorm(
             momentum=self._momentum,
@@ -49,7 +49,9 @@ class _Encoder:
         )(x)
         return layers.ReLU(max_value=6.0, name=f"{name}_relu")(x) if relu else x
 
-    def conv(self, x, channels: int, size: int, strides: int, name: str):
+    def conv(
+        self, x: KerasTensor, channels: int, size: int, strides: int, name: str
+    ) -> KerasTensor:
         """Convolution without bias, padded as TensorFlow pads."""
         return layers.Conv2D(
             channels,
@@ -61,7 +63,15 @@ class _Encoder:
             name=name,
         )(x)
 
-    def block(self, x, channels, size, strides, expansion, name):
+    def block(
+        self,
+        x: KerasTensor,
+        channels: int,
+        size: int,
+        strides: int,
+        expansion: int,
+        name: str,
+    ) -> KerasTensor:
         """Widen, filter each channel, project; a shortcut where the shape stays."""
         y = x
         if expansion > 1:

@@ -3,8 +3,11 @@
 The paper's ablations switch its parts off or replace them (Tables 2, 3 and 6).
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
 from qepose_tf.layers.keypoint_query import KeypointQuery, KeypointQueryEncoding
 from qepose_tf.layers.keypoint_regression import KeypointRegression
@@ -17,9 +20,15 @@ from qepose_tf.layers.pose_query import PoseQueryEncoding
 from qepose_tf.layers.upsample import Upsample
 from qepose_tf.models.hrnet import Builder
 from qepose_tf.models.settings import HeadSettings
+from qepose_tf.ops.facts import Tensor
 
 
-def build_head(branches: list, num_keypoints: int, settings: HeadSettings, norm: dict):
+def build_head(
+    branches: Sequence[KerasTensor],
+    num_keypoints: int,
+    settings: HeadSettings,
+    norm: dict[str, Any],
+) -> tuple[dict[str, KerasTensor], KerasTensor, KerasTensor, keras.Layer]:
     """From the body's maps to what a `PoseEstimator` decodes.
 
     Args:
@@ -58,7 +67,7 @@ def build_head(branches: list, num_keypoints: int, settings: HeadSettings, norm:
     return maps, features, offsets, encoding
 
 
-def general_feature(branches: list):
+def general_feature(branches: Sequence[KerasTensor]) -> KerasTensor:
     """All maps of the body at the size of the first, in one: `[B, H, W, C]`.
 
     Args:
@@ -72,8 +81,13 @@ def general_feature(branches: list):
 
 
 def displacements(
-    general, num_keypoints: int, channels: int, semantic_points: int, kqe: bool, norm
-):
+    general: KerasTensor,
+    num_keypoints: int,
+    channels: int,
+    semantic_points: int,
+    kqe: bool,
+    norm: dict[str, Any],
+) -> tuple[KerasTensor, KerasTensor, keras.Layer]:
     """The first hop at every cell, and the layer that goes on from chosen cells.
 
     Args:
@@ -100,15 +114,15 @@ def displacements(
 
 
 def instance_encoding(
-    general,
-    features,
-    offsets,
-    encoding,
+    general: KerasTensor,
+    features: KerasTensor,
+    offsets: KerasTensor,
+    encoding: keras.Layer,
     pose_query: str,
     channels: int,
     units: int,
-    norm,
-):
+    norm: dict[str, Any],
+) -> KerasTensor:
     """What a cell is scored by, `[B, H, W, units]`.
 
     Args:
@@ -143,7 +157,7 @@ def instance_encoding(
     )
 
 
-def score(encoded, name: str = "score"):
+def score(encoded: KerasTensor, name: str = "score") -> KerasTensor:
     """A linear float32 map `[B, H, W, 1]` that starts near zero."""
     return layers.Dense(
         1,
@@ -153,7 +167,7 @@ def score(encoded, name: str = "score"):
     )(encoded)
 
 
-def quality(encoded, norm):
+def quality(encoded: KerasTensor, norm: dict[str, Any]) -> KerasTensor:
     """The additional quality branch: one more layer and a map of its own (Table 3)."""
     build = Builder(**norm)
     hidden = build.conv_norm_relu(
@@ -162,7 +176,7 @@ def quality(encoded, norm):
     return score(hidden, "quality")
 
 
-def ranking(score_map, quality_map=None):
+def ranking(score_map: Tensor, quality_map: Tensor | None = None) -> Tensor:
     """What poses are ranked by: the score, times the quality where it is estimated.
 
     Each is clipped to [0, 1] before ("the estimated instance score and pose regression

@@ -4,10 +4,11 @@ Layer names are the keys of the public PyTorch checkpoints with `.` as `_`, for
 example `stage3_2_branches_1_0_conv2`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
 from qepose_tf.layers.cell_norm import batch_norm
 from qepose_tf.layers.upsample import Upsample
@@ -43,11 +44,13 @@ class Builder:
         synchronized: whether batch statistics are shared by all replicas.
     """
 
-    def __init__(self, momentum: float = 0.9, synchronized: bool = False):
+    def __init__(self, momentum: float = 0.9, synchronized: bool = False) -> None:
         self.momentum = momentum
         self.synchronized = synchronized
 
-    def conv(self, x, channels: int, size: int, name: str, strides: int = 1):
+    def conv(
+        self, x: KerasTensor, channels: int, size: int, name: str, strides: int = 1
+    ) -> KerasTensor:
         """Convolution without bias; 3x3 with stride 2 pads 1 on both sides."""
         padding = "same"
         if strides == 2:
@@ -64,27 +67,35 @@ class Builder:
             name=name,
         )(x)
 
-    def norm(self, x, name: str):
+    def norm(self, x: KerasTensor, name: str) -> KerasTensor:
         """Batch normalisation."""
         return batch_norm(name, self.momentum, self.synchronized)(x)
 
-    def relu(self, x, name: str):
+    def relu(self, x: KerasTensor, name: str) -> KerasTensor:
         """ReLU."""
         return layers.ReLU(name=name)(x)
 
-    def conv_norm_relu(self, x, channels, size, conv, norm, strides=1):
+    def conv_norm_relu(
+        self,
+        x: KerasTensor,
+        channels: int,
+        size: int,
+        conv: str,
+        norm: str,
+        strides: int = 1,
+    ) -> KerasTensor:
         """Convolution, normalisation and ReLU under the given names."""
         x = self.norm(self.conv(x, channels, size, conv, strides), norm)
         return self.relu(x, f"{norm}_relu")
 
-    def basic_block(self, x, name: str):
+    def basic_block(self, x: KerasTensor, name: str) -> KerasTensor:
         """Two 3x3 convolutions with a shortcut."""
         channels = x.shape[-1]
         y = self.conv_norm_relu(x, channels, 3, f"{name}_conv1", f"{name}_bn1")
         y = self.norm(self.conv(y, channels, 3, f"{name}_conv2"), f"{name}_bn2")
         return self.relu(layers.Add(name=f"{name}_add")([x, y]), f"{name}_relu")
 
-    def bottleneck(self, x, channels: int, name: str):
+    def bottleneck(self, x: KerasTensor, channels: int, name: str) -> KerasTensor:
         """1x1, 3x3 and 1x1 to four times the channels, with a shortcut."""
         y = self.conv_norm_relu(x, channels, 1, f"{name}_conv1", f"{name}_bn1")
         y = self.conv_norm_relu(y, channels, 3, f"{name}_conv2", f"{name}_bn2")
@@ -94,7 +105,9 @@ class Builder:
             x = self.norm(x, f"{name}_downsample_1")
         return self.relu(layers.Add(name=f"{name}_add")([x, y]), f"{name}_relu")
 
-    def module(self, branches: list, blocks: int, name: str) -> list:
+    def module(
+        self, branches: Sequence[KerasTensor], blocks: int, name: str
+    ) -> list[KerasTensor]:
         """Blocks in every branch, then the exchange between all branches."""
         branches = list(branches)
         for i in range(len(branches)):
@@ -107,7 +120,9 @@ class Builder:
             for target in range(len(branches))
         ]
 
-    def _fuse(self, branches: list, target: int, name: str):
+    def _fuse(
+        self, branches: Sequence[KerasTensor], target: int, name: str
+    ) -> KerasTensor:
         """All branches brought to the target's stride and width, and added."""
         channels = branches[target].shape[-1]
         parts = []
@@ -121,7 +136,9 @@ class Builder:
             parts.append(x)
         return self.relu(layers.Add(name=f"{name}_add")(parts), f"{name}_relu")
 
-    def _downsample(self, x, channels: int, steps: int, name: str):
+    def _downsample(
+        self, x: KerasTensor, channels: int, steps: int, name: str
+    ) -> KerasTensor:
         """Stride-2 convolutions; the last sets the width and has no ReLU."""
         for step in range(steps - 1):
             x = self.conv_norm_relu(
@@ -165,7 +182,9 @@ def hrnet(
     return keras.Model(images, branches, name="body")
 
 
-def _transition(build: Builder, branches: list, width: int, name: str) -> list:
+def _transition(
+    build: Builder, branches: Sequence[KerasTensor], width: int, name: str
+) -> list[KerasTensor]:
     """Adds a branch at twice the stride, made from the last one."""
     last = branches[-1]
     new = len(branches)

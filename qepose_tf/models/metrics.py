@@ -1,7 +1,11 @@
 """Does the score know the quality?"""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from qepose_tf.ops.facts import Tensor
 
 
 @keras.saving.register_keras_serializable("qepose_tf")
@@ -11,12 +15,14 @@ class Correlation(keras.metrics.Metric):
     0 while one of them has no spread.
     """
 
-    def __init__(self, name: str = "correlation", **kwargs):
+    def __init__(self, name: str = "correlation", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         # count, sums of a, b, a^2, b^2 and ab
         self.moments = self.add_variable((6,), "zeros", name="moments")
 
-    def update_state(self, first, second, sample_weight):
+    def update_state(
+        self, first: Tensor, second: Tensor, sample_weight: Tensor
+    ) -> None:
         """Adds pairs.
 
         Args:
@@ -40,7 +46,7 @@ class Correlation(keras.metrics.Metric):
             ops.stack([ops.sum(weight * product) for product in products])
         )
 
-    def result(self):
+    def result(self) -> Tensor:
         """The correlation, a scalar in [-1, 1]."""
         count, a, b, aa, bb, ab = (self.moments[i] for i in range(6))
         count = ops.maximum(count, 1.0)

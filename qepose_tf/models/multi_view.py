@@ -6,23 +6,25 @@ mirror here is `x` to `W - 4 - x`: a plain mirror and a shift to the left by 3 p
 Then cell `i` of one image is cell `W/4 - 1 - i` of the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from keras import ops
 
 from qepose_tf.models import head
 from qepose_tf.ops import decode
+from qepose_tf.ops.facts import Tensor
 from qepose_tf.ops.geometry import STRIDE
 
 MIRROR_SHIFT = STRIDE - 1
 
 
-def ranking_map(outputs: dict):
+def ranking_map(outputs: Mapping[str, Tensor]) -> Tensor:
     """What a `PoseEstimator` ranks its cells by: `[B, H, W, 1]` in [0, 1]."""
     return head.ranking(outputs["score_map"], outputs.get("quality_map"))
 
 
-def mirror_images(images, fill):
+def mirror_images(images: Tensor, fill: Tensor) -> Tensor:
     """Mirrored images on the same grid of cells.
 
     The three columns at the right that are new have the colour of padding; those that
@@ -41,7 +43,7 @@ def mirror_images(images, fill):
     return ops.concatenate([mirrored[:, :, MIRROR_SHIFT:], nothing], axis=2)
 
 
-def mirror_points(points, width):
+def mirror_points(points: Tensor, width: Tensor) -> Tensor:
     """Points or whole cells in the mirrored map.
 
     Args:
@@ -51,7 +53,9 @@ def mirror_points(points, width):
     return ops.stack([width - 1 - points[..., 0], points[..., 1]], axis=-1)
 
 
-def mirror_poses(poses, width, flip_permutation: Sequence[int]):
+def mirror_poses(
+    poses: Tensor, width: Tensor, flip_permutation: Sequence[int]
+) -> Tensor:
     """Poses in the mirrored map, where a left hand is a right one.
 
     Args:
@@ -64,14 +68,14 @@ def mirror_poses(poses, width, flip_permutation: Sequence[int]):
 
 
 def detect(
-    model,
-    images,
+    model: Any,
+    images: Tensor,
     *,
     flip: bool,
     max_detections: int,
     score_threshold: float,
     nms_distance: float,
-) -> dict:
+) -> dict[str, Tensor]:
     """The people of each image, as `PoseDecoder` finds them.
 
     With `flip` the network sees each image and its mirror image, in one batch. The
@@ -112,8 +116,13 @@ def detect(
 
 
 def merge(
-    poses, scores, keypoint_scores, *, max_detections: int, nms_distance: float
-) -> tuple:
+    poses: Tensor,
+    scores: Tensor,
+    keypoint_scores: Tensor,
+    *,
+    max_detections: int,
+    nms_distance: float,
+) -> tuple[Tensor, ...]:
     """One list of people from those found in several views of an image.
 
     Scores are compared as they are: each estimates the OKS of its own pose, at

@@ -27,7 +27,7 @@ from qepose_tf.models.settings import (
     group_of,
     grouped,
 )
-from qepose_tf.ops.facts import Divisors, Facts, Omega
+from qepose_tf.ops.facts import Divisors, Facts, Omega, Tensor
 from qepose_tf.ops.sampling import take_cells
 from qepose_tf.ops.targets import disc_offsets
 from qepose_tf.skeleton import Skeleton
@@ -42,7 +42,7 @@ TRAINING_ONLY = ("keypoint_features", "query_offsets")
 _PACKED = keras.backend.backend() == "tensorflow"
 
 
-def _rgb(name: str, values) -> np.ndarray:
+def _rgb(name: str, values: Sequence[float]) -> np.ndarray:
     array = np.asarray(values, np.float32)
     if array.shape != (3,) or not np.isfinite(array).all():
         raise ValueError(f"expected {name} to be three numbers, got {values!r}")
@@ -106,7 +106,7 @@ class PoseEstimator(keras.Model):
         std: Sequence[float] = STD,
         name: str = "pose_estimator",
         dtype: Any = None,
-    ):
+    ) -> None:
         if isinstance(skeleton, str):
             skeleton = Skeleton.load(skeleton)
         elif isinstance(skeleton, dict):
@@ -182,7 +182,9 @@ class PoseEstimator(keras.Model):
             f"{self.input_size}>"
         )
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Any = None
+    ) -> dict[str, Tensor]:
         """See the class."""
         sides = inputs.shape[1:3]
         if any(side is not None and side % STRIDE_32 for side in sides):
@@ -199,7 +201,7 @@ class PoseEstimator(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
         divisors: Divisors | None = None,
-    ):
+    ) -> Tensor:
         """Makes the targets from facts and predictions, and returns the loss.
 
         Args:
@@ -251,8 +253,8 @@ class PoseEstimator(keras.Model):
         return loss
 
     def poses_in_omega(
-        self, facts: Facts, outputs: dict, training: bool = False
-    ) -> tuple[Omega, Any]:
+        self, facts: Facts, outputs: dict[str, Tensor], training: bool = False
+    ) -> tuple[Omega, Tensor]:
         """Returns Omega of every person and the poses regressed from its cells.
 
         Args:
@@ -276,13 +278,21 @@ class PoseEstimator(keras.Model):
         )
         return omega, poses
 
-    def loss_divisors(self, omega: Omega, cells) -> Divisors:
+    def loss_divisors(self, omega: Omega, cells: Tensor) -> Divisors:
         """Counts `losses.loss_divisors` with the loss settings of this model."""
         only_omega = self.loss_settings.score_normaliser == "omega"
         disc = len(disc_offsets(self.loss_settings.disc_radius)) if only_omega else None
         return loss_divisors(omega, cells, disc)
 
-    def _update_metrics(self, score_loss, offset_loss, outputs, omega, quality, shares):
+    def _update_metrics(
+        self,
+        score_loss: Tensor,
+        offset_loss: Tensor,
+        outputs: dict[str, Tensor],
+        omega: Omega,
+        quality: Tensor,
+        shares: Tensor,
+    ) -> None:
         # Each share is a part of a sum, and Keras takes the mean over shares.
         self.score_loss_tracker.update_state(score_loss * shares)
         self.offset_loss_tracker.update_state(offset_loss * shares)
@@ -298,14 +308,14 @@ class PoseEstimator(keras.Model):
         scores = take_cells(scores, omega.cells, omega.images)[..., 0]
         self.correlation_tracker.update_state(scores, quality, sample_weight=owned)
 
-    def predict_step(self, *args):
+    def predict_step(self, *args: Any) -> Any:
         """Drops the training features, which would fill the memory of `predict`."""
         result = super().predict_step(*args)
         outputs, *state = result if isinstance(result, tuple) else (result,)
         outputs = {k: v for k, v in outputs.items() if k not in TRAINING_ONLY}
         return (outputs, *state) if state else outputs
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments that build this model again."""
         return {
             "skeleton": self.skeleton.to_dict(),
@@ -322,7 +332,9 @@ class PoseEstimator(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "PoseEstimator":
         """Builds a model from `get_config`, or from a config of version 0.1."""
         arguments: dict[str, Any] = dict(grouped(config))
         body = bodies.from_config(arguments["backbone"], custom_objects)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from keras import layers
+from keras import KerasTensor, layers
 
 from qepose_tf.layers.upsample import Upsample
 from qepose_tf.models.hrnet import Builder
@@ -10,7 +10,9 @@ from qepose_tf.models.hrnet import Builder
 NAME = "pyramid"  # what the names of its layers begin with
 
 
-def top_down(maps: list, channels: int, outputs: Sequence[int], build: Builder) -> list:
+def top_down(
+    maps: Sequence[KerasTensor], channels: int, outputs: Sequence[int], build: Builder
+) -> list[KerasTensor]:
     """Adds each map, brought to the same width, to the next finer one.
 
     Feature Pyramid Networks (Lin et al., CVPR 2017) with a normalised 3x3 convolution

@@ -118,7 +118,7 @@ class _Unpickler(pickle._Unpickler):
         for operation in pickletools.opcodes
     }
 
-    def __init__(self, file: BinaryIO, **options: Any):
+    def __init__(self, file: BinaryIO, **options: Any) -> None:
         super().__init__(file, **options)
         self.storages: dict[str, Storage] = {}
 

@@ -5,7 +5,7 @@ have no part in them, so the same numbers give the same picture everywhere.
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.table import Table
+from matplotlib.transforms import Bbox
 
 from qepose_tf.evaluation.calibration.measures import Calibration
 from qepose_tf.files.whole_files import write_file
@@ -26,7 +27,7 @@ DPI = 100
 # Okabe and Ito's colours, told apart by colour-blind readers.
 PERSON, STRAY, CURVE = "#0072B2", "#D55E00", "#000000"
 QUIET = "#8a8a8a"
-STYLE = {
+STYLE: dict[str, Any] = {
     "font.size": 12,
     "axes.titlesize": 13,
     "axes.spines.top": False,
@@ -50,11 +51,12 @@ FEW = 10  # a bin of fewer detections is drawn hollow: its mean is mostly chance
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
+def house_style() -> Generator[None, None, None]:
     """Matplotlib's defaults and `STYLE`; what the user has set returns afterwards."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
+        # Matplotlib's annotations list its keys one by one and accept no plain `str`.
+        matplotlib.rcParams.update(STYLE)  # ty: ignore[no-matching-overload]
         yield
 
 
@@ -64,7 +66,12 @@ def scatter(axes: Axes, calibration: Calibration, size: float) -> None:
     met = points[:, 1] > calibration.matched_oks
     # Thousands of points need to be seen through, a handful needs to be seen.
     alpha = float(np.clip(120 / max(len(points), 1), 0.4, 0.9))
-    shown = {"s": size, "alpha": alpha, "linewidths": 0, "clip_on": False}
+    shown: dict[str, Any] = {
+        "s": size,
+        "alpha": alpha,
+        "linewidths": 0,
+        "clip_on": False,
+    }
     oks = f"OKS > {calibration.matched_oks:g}"
     axes.scatter(*points[~met].T, color=STRAY, label=f"no person at {oks}", **shown)
     axes.scatter(*points[met].T, color=PERSON, label=f"a person at {oks}", **shown)
@@ -73,15 +80,19 @@ def scatter(axes: Axes, calibration: Calibration, size: float) -> None:
 def reliability(axes: Axes, calibration: Calibration) -> None:
     """The diagonal, and mean OKS over mean score of each bin."""
     axes.plot([0, 1], [0, 1], "--", color=QUIET, lw=1.5, label="score = OKS")
-    filled = [entry for entry in calibration.bins if entry.count]
-    x = [entry.mean_score for entry in filled]
-    y = [entry.mean_oks for entry in filled]
+    filled = [
+        (entry.mean_score, entry.mean_oks, entry.count)
+        for entry in calibration.bins
+        if entry.mean_score is not None and entry.mean_oks is not None
+    ]
+    x = [mean_score for mean_score, _, _ in filled]
+    y = [mean_oks for _, mean_oks, _ in filled]
     axes.plot(x, y, "-", color=CURVE, lw=2)
     for few, label in (
         (False, "mean OKS of a score bin"),
         (True, f"of fewer than {FEW}"),
     ):
-        chosen = [i for i, e in enumerate(filled) if (e.count < FEW) == few]
+        chosen = [i for i, (_, _, n) in enumerate(filled) if (n < FEW) == few]
         axes.plot(
             [x[i] for i in chosen],
             [y[i] for i in chosen],
@@ -147,7 +158,7 @@ def legend(target: Figure | Axes, figure: Figure, **options: Any) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     drawn = target.legend(entries.values(), entries.keys(), **options)
-    for handle in drawn.legend_handles:
+    for handle in filter(None, drawn.legend_handles):
         handle.set_alpha(1.0)
         if isinstance(handle, PathCollection):
             handle.set_sizes([36])
@@ -162,7 +173,7 @@ def table(axes: Axes, rows: Sequence[Row], widths: Sequence[float]) -> None:
         widths: of the columns; they sum to 1.
     """
     axes.set_axis_off()
-    drawn = Table(axes, bbox=(0, 0, 1, 1))
+    drawn = Table(axes, bbox=Bbox.unit())
     drawn.edges = "open"
     drawn.auto_set_font_size(False)
     for row, (texts, heading) in enumerate(rows):

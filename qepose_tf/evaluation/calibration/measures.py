@@ -164,6 +164,7 @@ def _ap_and_oracle(
 ) -> tuple[float | None, float | None]:
     """AP of the scores, then of the true quality, which stays in the evaluator."""
     ap = _average_precision(evaluator, min_area)
+    assert evaluator.cocoDt is not None  # `coco_evaluator` loads them
     for index, own in zip(found.ids, found.own_oks, strict=True):
         evaluator.cocoDt.anns[int(index)]["score"] = float(own)
     return ap, _average_precision(evaluator, min_area)
@@ -175,7 +176,7 @@ def _average_precision(evaluator: COCOeval, min_area: float) -> float | None:
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator.evaluate()
         evaluator.accumulate()
-    precision = evaluator.eval["precision"]
+    precision = np.asarray(evaluator.eval["precision"])
     defined = precision[precision > -1]
     return float(defined.mean()) if defined.size else None
 
@@ -201,11 +202,15 @@ def _bins(scores: np.ndarray, oks: np.ndarray, num_bins: int) -> tuple[Bin, ...]
 
 
 def _errors(bins: tuple[Bin, ...]) -> dict[str, float | None]:
-    filled = [entry for entry in bins if entry.count]
+    filled = [
+        (entry.mean_score - entry.mean_oks, entry.count)
+        for entry in bins
+        if entry.mean_score is not None and entry.mean_oks is not None
+    ]
     if not filled:
         return dict.fromkeys(("calibration_error", "max_calibration_error", "bias"))
-    gaps = np.array([entry.mean_score - entry.mean_oks for entry in filled])
-    weights = np.array([entry.count for entry in filled], float)
+    gaps = np.array([gap for gap, _ in filled])
+    weights = np.array([count for _, count in filled], float)
     weights /= weights.sum()
     return {
         "calibration_error": float(weights @ abs(gaps)),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -64,8 +65,9 @@ def draw_comparison(
     with house_style():
         figure = new_figure(WIDTH, round(rows * panel + lines + 90))
         figure.suptitle(title, x=0.013, ha="left", fontsize=17)
+        grid: list[Any] = _mosaic(len(calibrations), rows, columns)
         axes = figure.subplot_mosaic(
-            [*_mosaic(len(calibrations), rows, columns), ["table"] * columns],
+            [*grid, ["table"] * columns],
             height_ratios=[PANEL, 1] * rows + [lines / counted],
         )
         for index, (name, calibration) in enumerate(calibrations.items()):

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
@@ -39,7 +39,7 @@ Run = Callable[[Path, Iterable[np.ndarray]], Answers]
 
 
 @contextlib.contextmanager
-def waiting_process(format: str) -> Iterator[Run]:
+def waiting_process(format: str) -> Generator[Run, None, None]:
     """A process that imports a format's runtime while its file is still being written.
 
     Args:

@@ -20,7 +20,7 @@ def traced(model: PoseEstimator) -> Callable:
     shape = tf.TensorSpec([None, None, None, 3], tf.float32)
 
     @tf.function(input_signature=[shape], autograph=False)
-    def run(images):
+    def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = model(images, training=False)
         return {name: outputs[name] for name in COMPARED}
 

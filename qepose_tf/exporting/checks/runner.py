@@ -12,22 +12,26 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 INPUT = "images"
+Run = Callable[[np.ndarray], dict[str, Any]]  # from images to arrays by name
+Load = Callable[[str], Run]
 
 
-def saved_model():
+def saved_model() -> Load:
     """TensorFlow alone."""
     import tensorflow as tf
 
-    def load(path):
+    def load(path: str) -> Run:
         loaded = tf.saved_model.load(path)
         serve = loaded.signatures["serving_default"]
 
-        def run(images):
+        def run(images: np.ndarray) -> dict[str, Any]:
             assert loaded is not None  # a signature does not keep its model alive
             outputs = serve(**{INPUT: tf.constant(images)})
             return {name: value.numpy() for name, value in outputs.items()}
@@ -37,17 +41,18 @@ def saved_model():
     return load
 
 
-def tflite():
+def tflite() -> Load:
     """LiteRT, or the interpreter that TensorFlow brings."""
     if importlib.util.find_spec("ai_edge_litert"):
         from ai_edge_litert.interpreter import Interpreter
     else:
-        from tensorflow.lite import Interpreter
+        # TensorFlow loads this module by itself, which no type checker sees.
+        from tensorflow.lite import Interpreter  # ty: ignore[missing-module-member]
 
         # TensorFlow 2.20 says that a later version moves the class to LiteRT.
         warnings.filterwarnings("ignore", message=r"(?s).*tf\.lite\.Interpreter is dep")
 
-    def load(path):
+    def load(path: str) -> Run:
         interpreter = Interpreter(path, num_threads=os.cpu_count())
         serve = interpreter.get_signature_runner("serving_default")
         return lambda images: serve(**{INPUT: images})
@@ -55,11 +60,11 @@ def tflite():
     return load
 
 
-def onnx():
+def onnx() -> Load:
     """ONNX Runtime."""
     from onnxruntime import InferenceSession
 
-    def load(path):
+    def load(path: str) -> Run:
         session = InferenceSession(path, providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]
         return lambda images: dict(
@@ -69,17 +74,18 @@ def onnx():
     return load
 
 
-def openvino():
+def openvino() -> Load:
     """OpenVINO on the CPU, with what the file itself asks for."""
-    # Its import alone would report its use.
-    sys.modules["openvino_telemetry"] = None
+    # OpenVINO's import alone would report its use. None in `sys.modules` is how Python
+    # is told that a module cannot be imported, though its annotation has modules only.
+    sys.modules["openvino_telemetry"] = None  # ty: ignore[invalid-assignment]
     import openvino
 
-    def load(path):
+    def load(path: str) -> Run:
         file = str(Path(path) / "pose.xml")
         compiled = openvino.Core().compile_model(file, "CPU")
 
-        def run(images):
+        def run(images: np.ndarray) -> dict[str, Any]:
             found = compiled({INPUT: images})
             return {output.any_name: found[output] for output in compiled.outputs}
 
@@ -91,7 +97,7 @@ def openvino():
 RUNTIMES = {start.__name__: start for start in (saved_model, tflite, onnx, openvino)}
 
 
-def main(runtime):
+def main(runtime: str) -> None:
     """Runs every batch once, in order."""
     load = RUNTIMES[runtime]()
     model, folder = json.loads(sys.stdin.readline())

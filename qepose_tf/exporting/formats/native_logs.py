@@ -5,13 +5,13 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 
 logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def native_logs_hidden() -> Iterator[None]:
+def native_logs_hidden() -> Generator[None, None, None]:
     """Hides what C++ code writes to stderr; at level DEBUG it is logged afterwards.
 
     Converters write of devices, passes and ignored options, which no setting turns

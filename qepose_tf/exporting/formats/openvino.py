@@ -14,6 +14,7 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -72,7 +73,8 @@ def import_openvino() -> ModuleType:
     Its import alone sends an event through `openvino_telemetry`. None in its place is
     how Python is told that a module cannot be imported; OpenVINO does without.
     """
-    sys.modules.setdefault("openvino_telemetry", None)
+    # The annotation of `sys.modules` has modules only.
+    sys.modules.setdefault("openvino_telemetry", None)  # ty: ignore[no-matching-overload]
     try:
         import openvino
     except ImportError as error:
@@ -82,7 +84,7 @@ def import_openvino() -> ModuleType:
     return openvino
 
 
-def _read(openvino: ModuleType, source: Path):
+def _read(openvino: ModuleType, source: Path) -> Any:
     """The model as converted and simplified, with our order of outputs."""
     from openvino._offline_transformations import apply_moc_transformations
 
@@ -112,19 +114,19 @@ def _reason(error: RuntimeError) -> str:
     return " ".join(told) or str(error).strip() or type(error).__name__
 
 
-def _is_constant(value) -> bool:
+def _is_constant(value: Any) -> bool:
     return value.get_node().get_type_name() == "Constant"
 
 
-def _is_float(value) -> bool:
+def _is_float(value: Any) -> bool:
     return value.get_element_type().get_type_name() == "f32"
 
 
-def _name(value) -> str:
+def _name(value: Any) -> str:
     return value.get_node().get_friendly_name()
 
 
-def _features(model) -> set[str]:
+def _features(model: Any) -> set[str]:
     """Names of the operations whose values are features, not coordinates or scores.
 
     They reach from the first convolution to the first other product; everything that
@@ -150,7 +152,7 @@ def _features(model) -> set[str]:
     return found
 
 
-def _keep_marks(model, rounded: set[str]) -> None:
+def _keep_marks(model: Any, rounded: set[str]) -> None:
     """Rewrites what plugins would replace by new, unmarked operations."""
     for node in model.get_ordered_ops():
         if node.get_friendly_name() in rounded or not _is_float(node.output(0)):
@@ -162,7 +164,7 @@ def _keep_marks(model, rounded: set[str]) -> None:
     model.validate_nodes_and_infer_types()
 
 
-def _widen_scalars(node) -> None:
+def _widen_scalars(node: Any) -> None:
     """Repeats a lone number along an axis.
 
     Operations with a lone number are moved to before a reshape, joined to a clamp or,
@@ -182,7 +184,7 @@ def _widen_scalars(node) -> None:
             node.input(position).replace_source_output(filled.output(0))
 
 
-def _to_older_resize(node) -> None:
+def _to_older_resize(node: Any) -> None:
     """A resize of `[B, H, W, C]` as the plugins' own operation, of `[B, C, H, W]`."""
     from openvino import opset13
     from openvino.utils.node_factory import NodeFactory
@@ -207,7 +209,7 @@ def _to_older_resize(node) -> None:
         target.replace_source_output(back.output(0))
 
 
-def _halve_weights(model, kind: str) -> None:
+def _halve_weights(model: Any, kind: str) -> None:
     """Stores the weights of convolutions, nearly all there are, in 16 bits."""
     from openvino import Type, opset13
 

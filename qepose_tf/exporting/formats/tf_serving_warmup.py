@@ -8,22 +8,28 @@ bring a TensorFlow of its choice along.
 import functools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 FILE = "tf_serving_warmup_requests"
 _PACKAGE = "qepose_tf.serving"
+# protobuf makes its message classes as it is imported, which no type checker sees.
+_descriptors: Any = descriptor_pb2
 
 
-def write_warmup(folder: Path, requests: list[tuple[str, Mapping[str, object]]]):
+def write_warmup(
+    folder: Path, requests: list[tuple[str, Mapping[str, object]]]
+) -> None:
     """Writes `tf_serving_warmup_requests`.
 
     Args:
         folder: the SavedModel's `assets.extra`.
         requests: name of a signature, and its inputs as arrays.
     """
-    with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
+    writer = tf.io.TFRecordWriter(str(folder / FILE))
+    with writer:
         for signature, inputs in requests:
             log = _messages()()
             request = log.predict_log.request
@@ -34,9 +40,9 @@ def write_warmup(folder: Path, requests: list[tuple[str, Mapping[str, object]]])
 
 
 @functools.cache
-def _messages():
+def _messages() -> Any:
     """The class of TF Serving's `PredictionLog`."""
-    file = descriptor_pb2.FileDescriptorProto(
+    file = _descriptors.FileDescriptorProto(
         name="qepose_tf/serving.proto", package=_PACKAGE, syntax="proto3"
     )
     tensor = tf.make_tensor_proto(0).DESCRIPTOR
@@ -63,9 +69,15 @@ def _messages():
     )
 
 
-def _field(message, name: str, number: int, of: str | None = None, repeated=False):
+def _field(
+    message: Any,
+    name: str,
+    number: int,
+    of: str | None = None,
+    repeated: bool = False,
+) -> None:
     """A field that holds a string or, where `of` names it, a message."""
-    kinds = descriptor_pb2.FieldDescriptorProto
+    kinds = _descriptors.FieldDescriptorProto
     message.field.add(
         name=name,
         number=number,

@@ -10,7 +10,8 @@ import contextlib
 import io
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -69,14 +70,14 @@ def quantised(content: bytes, calibration: Sequence[np.ndarray] | None) -> bytes
     return _result(work, ranges)
 
 
-def _result(work, ranges) -> bytes:
+def _result(work: Any, ranges: Any) -> bytes:
     with _quiet():
         done = work.quantize(ranges, enable_progress_report=False)
     return bytes(done.quantized_model)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None, None, None]:
     """Hides progress bars, and a warning that intermediate tensors take memory."""
     with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_pre")
