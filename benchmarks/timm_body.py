@@ -1,7 +1,8 @@
 """The peer: timm's HRNet body in PyTorch, channels last, with random weights."""
 
 import warnings
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,9 @@ class TimmBody:
         ValueError: timm has no such body.
     """
 
-    def __init__(self, name: str, size: int, batch: int, dtype: str = "float32"):
+    def __init__(
+        self, name: str, size: int, batch: int, dtype: str = "float32"
+    ) -> None:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self._forget_peak()
         torch.manual_seed(0)
@@ -43,7 +46,9 @@ class TimmBody:
             raise ValueError(
                 f"expected timm's name of a HRNet, got {name!r}: {error}"
             ) from error
-        self.body = body.to(self.device, memory_format=torch.channels_last)
+        body = body.to(self.device)
+        # PyTorch's annotations of `Module.to` lack this form, which its docstring has.
+        self.body = body.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
         images = np.random.default_rng(0).normal(size=(batch, 3, size, size))
         images = torch.from_numpy(images.astype("float32")).to(self.device)
         self.images = images.to(memory_format=torch.channels_last)
@@ -84,7 +89,7 @@ class TimmBody:
             self.body(self.images[:1])
         return float(counter.get_total_flops()) * len(self.images)
 
-    def _precision(self):
+    def _precision(self) -> AbstractContextManager[Any]:
         if self.dtype == "float32":
             return nullcontext()
         return torch.autocast(self.device, getattr(torch, self.dtype))
