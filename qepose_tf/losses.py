@@ -1,7 +1,7 @@
-"""The losses: of the score map (Eq. 3), the displacements (Eq. 6) and the quality.
+"""The losses of the score map (Eq. 3), the displacements (Eq. 6) and the quality.
 
-Each returns a sum; the caller divides by a count that is taken over the whole batch,
-on however many devices it lies.
+Each function returns a sum. The caller divides it by a count over the whole batch,
+which may lie on several devices.
 """
 
 from keras import ops
@@ -14,9 +14,10 @@ def score_loss_sum(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Computes the weighted squared error of the score map (Eq. 3), summed.
 
     Args:
-        predicted: `[B, H, W, 1]`.
-        target: `[B, H, W, 1]`, the CIR.
-        weight: `[B, H, W, 1]`: 1 in Omega, 0.1 outside, 0 where ignored.
+        predicted: The predicted score map, `[B, H, W, 1]`.
+        target: The label of each cell, for example the CIR, `[B, H, W, 1]`.
+        weight: The weight of each cell, `[B, H, W, 1]`: 1 in Omega, 0.1 outside, 0 in
+            ignored cells.
 
     Returns:
         A float32 scalar.
@@ -29,9 +30,9 @@ def quality_loss_sum(predicted: Tensor, quality: Tensor, weight: Tensor) -> Tens
     """Computes the squared error of the quality branch in Omega (Table 3), summed.
 
     Args:
-        predicted: `[B, P]`, the branch at Omega's cells.
-        quality: `[B, P]`, the OKS of the poses regressed there.
-        weight: `[B, P]`, 1 where a cell counts.
+        predicted: The output of the quality branch at the cells of Omega, `[B, P]`.
+        quality: The OKS of the poses that are regressed from these cells, `[B, P]`.
+        weight: The weight of each cell, `[B, P]`, 1 where it counts.
 
     Returns:
         A float32 scalar.
@@ -59,13 +60,13 @@ def offset_loss_sum(
 ) -> Tensor:
     """Computes the smooth L1 loss of regressed poses (Eq. 6), summed.
 
-    The cell is common to both displacements, so it cancels: the error of the
-    displacement is the error of the pose.
+    A displacement is a keypoint minus its cell. The cell is the same in the prediction
+    and the ground truth, so the error of the displacement is that of the keypoint.
 
     Args:
-        poses: `[..., K, 2]` in cells.
-        keypoints: `[..., K, 3]` (x, y, labelled) in cells.
-        weight: `[...]`, the weight of each pose.
+        poses: The regressed poses, `[..., K, 2]` (x, y) in cells.
+        keypoints: The ground truth, `[..., K, 3]` (x, y, labelled) in cells.
+        weight: The weight of each pose, `[...]`.
         beta: The error at which the loss turns linear, in cells.
 
     Returns:

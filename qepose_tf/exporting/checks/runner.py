@@ -1,9 +1,10 @@
-"""Runs an exported model on arrays, in a process that has only its own runtime.
+"""Runs an exported model on arrays, in a process that has only the model's runtime.
 
-`python runner.py RUNTIME` imports the runtime and waits for a line on stdin, a JSON
-list of a model's path and a folder. It reads `0.npy`, `1.npy`, ... from the folder,
-each uint8 `[B, H, W, 3]`, and writes `0.npz`, `1.npz`, ... with the outputs by name,
-and `seconds.json`, what each call took. Nothing of this package is imported.
+`python runner.py RUNTIME` imports the runtime and waits for a line on stdin: a JSON
+list of the path of a model and that of a folder. It reads `0.npy`, `1.npy`, ... from
+the folder, each uint8 `[B, H, W, 3]`, and writes `0.npz`, `1.npz`, ... with the outputs
+by name, and `seconds.json` with the time of each call. No other module of this package
+is imported.
 """
 
 import importlib.util
@@ -24,7 +25,7 @@ Load = Callable[[str], Run]
 
 
 def saved_model() -> Load:
-    """TensorFlow alone."""
+    """Imports TensorFlow and returns how it loads a SavedModel."""
     import tensorflow as tf
 
     def load(path: str) -> Run:
@@ -32,7 +33,8 @@ def saved_model() -> Load:
         serve = loaded.signatures["serving_default"]
 
         def run(images: np.ndarray) -> dict[str, Any]:
-            assert loaded is not None  # a signature does not keep its model alive
+            # The model has to be kept, for a signature does not keep it alive.
+            assert loaded is not None
             outputs = serve(**{INPUT: tf.constant(images)})
             return {name: value.numpy() for name, value in outputs.items()}
 
@@ -42,7 +44,7 @@ def saved_model() -> Load:
 
 
 def tflite() -> Load:
-    """LiteRT, or the interpreter that TensorFlow brings."""
+    """Imports LiteRT, or TensorFlow's interpreter if LiteRT is not installed."""
     if importlib.util.find_spec("ai_edge_litert"):
         from ai_edge_litert.interpreter import Interpreter
     else:
@@ -61,7 +63,7 @@ def tflite() -> Load:
 
 
 def onnx() -> Load:
-    """ONNX Runtime."""
+    """Imports ONNX Runtime and returns how it loads a file."""
     from onnxruntime import InferenceSession
 
     def load(path: str) -> Run:
@@ -75,7 +77,7 @@ def onnx() -> Load:
 
 
 def openvino() -> Load:
-    """OpenVINO on the CPU, with what the file itself asks for."""
+    """Imports OpenVINO and returns how it loads a folder for the CPU."""
     # OpenVINO's import alone would report its use. None in `sys.modules` is how Python
     # is told that a module cannot be imported, though its annotation has modules only.
     sys.modules["openvino_telemetry"] = None  # ty: ignore[invalid-assignment]
@@ -98,7 +100,11 @@ RUNTIMES = {start.__name__: start for start in (saved_model, tflite, onnx, openv
 
 
 def main(runtime: str) -> None:
-    """Runs every batch once, in order."""
+    """Runs a model on every batch once, in order.
+
+    Args:
+        runtime: A key of `RUNTIMES`.
+    """
     load = RUNTIMES[runtime]()
     model, folder = json.loads(sys.stdin.readline())
     run = load(model)

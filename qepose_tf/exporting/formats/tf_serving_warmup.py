@@ -1,8 +1,8 @@
-"""Warm-up requests, which TF Serving replays before it takes a version into service.
+"""Writes warm-up requests, which TF Serving runs before it uses a new version.
 
 The messages are those of TF Serving's `prediction_log.proto`, `predict.proto` and
-`model.proto`, as far as a request needs them. TF Serving's own Python package would
-bring a TensorFlow of its choice along.
+`model.proto`, with the fields that a request needs. They are described here because TF
+Serving's Python package would install another version of TensorFlow.
 """
 
 import functools
@@ -25,8 +25,8 @@ def write_warmup(
     """Writes `tf_serving_warmup_requests`.
 
     Args:
-        folder: the SavedModel's `assets.extra`.
-        requests: name of a signature, and its inputs as arrays.
+        folder: The folder `assets.extra` of a SavedModel.
+        requests: The name of a signature and its inputs as arrays, for each request.
     """
     writer = tf.io.TFRecordWriter(str(folder / FILE))
     with writer:
@@ -41,7 +41,7 @@ def write_warmup(
 
 @functools.cache
 def _messages() -> Any:
-    """The class of TF Serving's `PredictionLog`."""
+    """Returns the class of TF Serving's message `PredictionLog`."""
     file = _descriptors.FileDescriptorProto(
         name="qepose_tf/serving.proto", package=_PACKAGE, syntax="proto3"
     )
@@ -76,7 +76,7 @@ def _field(
     of: str | None = None,
     repeated: bool = False,
 ) -> None:
-    """A field that holds a string or, where `of` names it, a message."""
+    """Adds a field that holds a string, or a message of the type `of`."""
     kinds = _descriptors.FieldDescriptorProto
     message.field.add(
         name=name,
