@@ -110,7 +110,7 @@ def side_by_side(
 
     Args:
         model: The model, which is timed at its input size.
-        contents: The contents of image files by name. They are repeated to fill a batch.
+        contents: The contents of image files by name, repeated to fill a batch.
         settings: What is timed, and how.
         calibration: `[H, W, 3]` uint8 images for `int8`.
 

@@ -13,8 +13,8 @@ sampling at the queries and no decoding.
 `LEFT` measures the same by subtraction: the whole without image decoding, minus the
 body, minus the head's convolutions. It should be a little less than `REST`, because
 parts of two stages may run at the same time. As a small difference of two long times it
-is only accurate if both were steady. TensorFlow's own times by operation cannot be used:
-operations run in parallel, and their sum is more than the time that passes.
+is only accurate if both were steady. TensorFlow's own times by operation cannot be
+used: operations run in parallel, and their sum is more than the time that passes.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,6 +1,6 @@
-"""The head at stride 4: displacements, and a score that knows them.
+"""Builds the head at stride 4, which predicts displacements and their score.
 
-The paper's ablations switch its parts off or replace them (Tables 2, 3 and 6).
+The paper's ablations switch parts of it off or replace them (Tables 2, 3 and 6).
 """
 
 from collections.abc import Sequence
@@ -29,17 +29,17 @@ def build_head(
     settings: HeadSettings,
     norm: dict[str, Any],
 ) -> tuple[dict[str, KerasTensor], KerasTensor, KerasTensor, keras.Layer]:
-    """From the body's maps to what a `PoseEstimator` decodes.
+    """Builds the head on the maps of a body.
 
     Args:
-        branches: maps at strides 4, 8, 16 and 32.
+        branches: The maps at strides 4, 8, 16 and 32.
         num_keypoints: K.
-        settings: of the head.
-        norm: settings of batch normalisation.
+        settings: The settings of the head.
+        norm: The settings of batch normalisation.
 
     Returns:
-        A dict of the maps that rank cells, `[B, H, W, 1]` each; `keypoint_features`
-        and `query_offsets`, see `displacements`; and the layer from these and cells to
+        The maps that rank cells by name, each `[B, H, W, 1]`; `keypoint_features` and
+        `query_offsets`, see `displacements`; and the layer from these and cells to
         poses.
     """
     general = general_feature(branches)
@@ -68,10 +68,13 @@ def build_head(
 
 
 def general_feature(branches: Sequence[KerasTensor]) -> KerasTensor:
-    """All maps of the body at the size of the first, in one: `[B, H, W, C]`.
+    """Resizes all maps of the body to the size of the first and concatenates them.
 
     Args:
-        branches: `[B, H / s, W / s, C]`, each at half the size of the one before.
+        branches: `[B, H / s, W / s, C]`, each of half the size of the one before.
+
+    Returns:
+        The general feature, `[B, H, W, C]`.
     """
     upsampled = [
         Upsample(2**i, "bilinear", name=f"upsample_{i}")(branch)
@@ -88,15 +91,15 @@ def displacements(
     kqe: bool,
     norm: dict[str, Any],
 ) -> tuple[KerasTensor, KerasTensor, keras.Layer]:
-    """The first hop at every cell, and the layer that goes on from chosen cells.
+    """Predicts the first hop at every cell, and makes the layer of the second hop.
 
     Args:
-        general: the general feature `[B, H, W, C]`.
+        general: The general feature, `[B, H, W, C]`.
         num_keypoints: K.
-        channels: of each keypoint's representation.
+        channels: The channels of each keypoint's representation.
         semantic_points: N.
-        kqe: whether there is a second hop.
-        norm: settings of batch normalisation.
+        kqe: Whether there is a second hop, the keypoint query encoding.
+        norm: The settings of batch normalisation.
 
     Returns:
         `keypoint_features` `[B, H, W, K, channels]`, `query_offsets`
@@ -123,17 +126,20 @@ def instance_encoding(
     units: int,
     norm: dict[str, Any],
 ) -> KerasTensor:
-    """What a cell is scored by, `[B, H, W, units]`.
+    """Computes the feature that a cell is scored by.
 
     Args:
-        general: the general feature `[B, H, W, C]`.
-        features: of `displacements`.
-        offsets: of `displacements`.
-        encoding: of `displacements`.
-        pose_query: a key of `settings.POSE_QUERIES`.
-        channels: of the instance feature.
-        units: of the result.
-        norm: settings of batch normalisation.
+        general: The general feature, `[B, H, W, C]`.
+        features: The keypoint features of `displacements`.
+        offsets: The query offsets of `displacements`.
+        encoding: The layer of `displacements`.
+        pose_query: A key of `settings.POSE_QUERIES`.
+        channels: The channels of the instance feature.
+        units: The channels of the result.
+        norm: The settings of batch normalisation.
+
+    Returns:
+        `[B, H, W, units]`.
     """
     build = Builder(**norm)
     instance = build.conv_norm_relu(
@@ -158,7 +164,7 @@ def instance_encoding(
 
 
 def score(encoded: KerasTensor, name: str = "score") -> KerasTensor:
-    """A linear float32 map `[B, H, W, 1]` that starts near zero."""
+    """Predicts a linear float32 map `[B, H, W, 1]`, which starts near zero."""
     return layers.Dense(
         1,
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
@@ -168,7 +174,7 @@ def score(encoded: KerasTensor, name: str = "score") -> KerasTensor:
 
 
 def quality(encoded: KerasTensor, norm: dict[str, Any]) -> KerasTensor:
-    """The additional quality branch: one more layer and a map of its own (Table 3)."""
+    """Predicts the map of the quality branch, with one more layer (Table 3)."""
     build = Builder(**norm)
     hidden = build.conv_norm_relu(
         encoded, encoded.shape[-1], 1, "quality_conv", "quality_bn"
@@ -177,10 +183,17 @@ def quality(encoded: KerasTensor, norm: dict[str, Any]) -> KerasTensor:
 
 
 def ranking(score_map: Tensor, quality_map: Tensor | None = None) -> Tensor:
-    """What poses are ranked by: the score, times the quality where it is estimated.
+    """Computes the ranking of cells: the score, times the quality if it is estimated.
 
-    Each is clipped to [0, 1] before ("the estimated instance score and pose regression
-    quality score are multiplied to select pose candidates").
+    The paper says that "the estimated instance score and pose regression quality score
+    are multiplied to select pose candidates". Both are clipped to [0, 1] before.
+
+    Args:
+        score_map: `[B, H, W, 1]`.
+        quality_map: `[B, H, W, 1]`, or None without a quality branch.
+
+    Returns:
+        `[B, H, W, 1]` in [0, 1].
     """
     clipped = ops.clip(score_map, 0.0, 1.0)
     if quality_map is None:

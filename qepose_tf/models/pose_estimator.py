@@ -37,8 +37,8 @@ MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 STRIDE_32 = 32
 TRAINING_ONLY = ("keypoint_features", "query_offsets")
-# Only TensorFlow has arrays whose size differs from step to step. Packed, a batch costs
-# as many cells as are owned; padded, as many as its image with most people has.
+# Only TensorFlow has tensors whose size changes from step to step. A packed batch lists
+# only the owned cells, a padded batch as many for each image as for the most crowded.
 _PACKED = keras.backend.backend() == "tensorflow"
 
 
@@ -51,10 +51,10 @@ def _rgb(name: str, values: Sequence[float]) -> np.ndarray:
 
 @keras.saving.register_keras_serializable("qepose_tf")
 class PoseEstimator(keras.Model):
-    """Quality-aware multi-person pose regression.
+    """A model of multi-person pose regression with quality-aware scores.
 
-    A functional model from images `[B, H, W, 3]`, RGB in 0..255 of any type, sides
-    multiples of 32, to a dict of
+    It is a functional model from images `[B, H, W, 3]`, RGB in 0..255 of any type with
+    sides that are multiples of 32, to a dict of
 
     - `score_map` `[B, H/4, W/4, 1]`: the predicted quality of each cell's pose,
     - `poses` `[B, P, K, 2]` (x, y) in input pixels, `scores` `[B, P]` descending and 0
@@ -77,10 +77,10 @@ class PoseEstimator(keras.Model):
         loss: `LossSettings` or a dict of them.
         decoder: `DecoderSettings` or a dict of them.
         batch_norm: `BatchNormSettings` or a dict of them.
-        mean: Three numbers of 0 to 255 that the first layer takes off RGB. A
-            `keras.applications` body that scales its pixels itself wants 0 here.
-        std: Three numbers that it divides by; 1 for such a body.
-        name: Of the model.
+        mean: Three numbers in 0..255 that the first layer subtracts from RGB; 0 for a
+            `keras.applications` body that normalises its pixels itself.
+        std: Three numbers by which the first layer then divides; 1 for such a body.
+        name: The name of the model.
         dtype: A dtype policy or its name; the global one by default.
 
     Raises:
@@ -172,7 +172,7 @@ class PoseEstimator(keras.Model):
 
     @property
     def backbone_name(self) -> str:
-        """The backbone's name, or that of the model which the user gave."""
+        """The name of the backbone, or that of the user's model."""
         return self.backbone if isinstance(self.backbone, str) else self.body.name
 
     def __repr__(self) -> str:
@@ -185,7 +185,7 @@ class PoseEstimator(keras.Model):
     def call(
         self, inputs: Tensor, training: bool | None = None, mask: Any = None
     ) -> dict[str, Tensor]:
-        """See the class."""
+        """Computes the outputs of `[B, H, W, 3]` images, see the class."""
         sides = inputs.shape[1:3]
         if any(side is not None and side % STRIDE_32 for side in sides):
             raise ValueError(
@@ -293,12 +293,12 @@ class PoseEstimator(keras.Model):
         quality: Tensor,
         shares: Tensor,
     ) -> None:
-        # Each share is a part of a sum, and Keras takes the mean over shares.
+        # The loss of a replica is a share of a sum, and Keras computes the mean.
         self.score_loss_tracker.update_state(score_loss * shares)
         self.offset_loss_tracker.update_state(offset_loss * shares)
         owned = omega.owned
-        # Flat: Keras would take the mean of each image's row first, which has no length
-        # where nobody is, and another length in every batch.
+        # Flat, because Keras would first compute the mean of each image's row, which is
+        # empty for an image without people.
         self.oks_tracker.update_state(
             ops.reshape(quality, [-1]), sample_weight=ops.reshape(owned, [-1])
         )
@@ -309,7 +309,7 @@ class PoseEstimator(keras.Model):
         self.correlation_tracker.update_state(scores, quality, sample_weight=owned)
 
     def predict_step(self, *args: Any) -> Any:
-        """Drops the training features, which would fill the memory of `predict`."""
+        """Predicts without the training features, which would fill the memory."""
         result = super().predict_step(*args)
         outputs, *state = result if isinstance(result, tuple) else (result,)
         outputs = {k: v for k, v in outputs.items() if k not in TRAINING_ONLY}

@@ -1,4 +1,4 @@
-"""A feature pyramid: coarse maps tell fine maps what they know."""
+"""A feature pyramid, which adds the features of coarse maps to finer maps."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from keras import KerasTensor, layers
 from qepose_tf.layers.upsample import Upsample
 from qepose_tf.models.hrnet import Builder
 
-NAME = "pyramid"  # what the names of its layers begin with
+NAME = "pyramid"  # the beginning of the layers' names
 
 
 def top_down(
@@ -19,13 +19,13 @@ def top_down(
     at every output.
 
     Args:
-        maps: `[B, H / s, W / s, C]`, each at half the size of the one before.
-        channels: of the maps as they are added up.
-        outputs: channels of each output.
-        build: makes the layers.
+        maps: `[B, H / s, W / s, C]`, each of half the size of the one before.
+        channels: The channels of the maps that are added.
+        outputs: The channels of each output.
+        build: The object that makes the layers.
 
     Returns:
-        As many maps of the same sizes, finest first.
+        Maps of the same sizes in the same order.
     """
     results = []
     above = None
