@@ -141,6 +141,9 @@ class References:
         self._found: dict[bool, list[Detections]] = {}
         self.batches = list(exporter.framed(images))
 
+    def __repr__(self) -> str:
+        return f"<References on {len(self.batches)} batches of {self._exporter!r}>"
+
     def compare(self, format: str, found: Sequence[Detections]) -> Comparison:
         """Compares the detections of a runtime on `batches` with those of Keras.
 

@@ -75,6 +75,9 @@ class Worker(contextlib.AbstractContextManager):
             self.__exit__()
             raise
 
+    def __repr__(self) -> str:
+        return f"<Worker {self.name}: {', '.join(self.calls)}>"
+
     def seconds(self, call: str) -> float:
         """Returns the time of a call in s, measured in the process.
 

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Example:
         >>> main(["--version"])
-        qepose_tf 0.1.0
+        qepose_tf ...
         0
     """
     words = _with_defaults(sys.argv[1:] if arguments is None else list(arguments))

@@ -84,6 +84,9 @@ class Judge:
         if not any(len(record.area) for record in coco.records):
             raise ValueError(f"{coco.path}: expected people with keypoints, got none")
 
+    def __repr__(self) -> str:
+        return f"<Judge on {len(self._coco.records)} images, {len(self.rows)} rows>"
+
     def __call__(self, format: str, precision: str, path: Path) -> None:
         """Measures a file and adds its row.
 

@@ -125,8 +125,7 @@ def every_file(folder: Path) -> list[tuple[str, str, Path]]:
 class Exporter(contextlib.AbstractContextManager):
     """Exports a model to several files, and makes what they share only once.
 
-    The exporter is a context manager, for it keeps converted graphs in a temporary
-    folder.
+    It is a context manager, for converted graphs are kept in a temporary folder.
 
     Args:
         model: A `PoseEstimator`, or the path of a `.keras` file.
@@ -167,6 +166,10 @@ class Exporter(contextlib.AbstractContextManager):
         self._images = None if images is None else list(images)
         self._calibration = list(calibration)
         self._folder = tempfile.TemporaryDirectory()
+
+    def __repr__(self) -> str:
+        size = f"{self.height}x{self.width} px"
+        return f"<Exporter of {self.model!r}: {size}, batch {self.batch}>"
 
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
