@@ -92,8 +92,7 @@ def _detect(model: Any, images: Any) -> dict[str, Any]:
 
 
 def _jax() -> Device:
-    # JAX is in no environment but that of the extra `jax`.
-    import jax  # ty: ignore[import-not-found]
+    import jax
 
     device = jax.devices()[0]
 

@@ -46,9 +46,7 @@ class TimmBody:
             raise ValueError(
                 f"expected timm's name of a HRNet, got {name!r}: {error}"
             ) from error
-        body = body.to(self.device)
-        # PyTorch's annotations of `Module.to` lack this form, which its docstring has.
-        self.body = body.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+        self.body = body.to(self.device, memory_format=torch.channels_last)
         images = np.random.default_rng(0).normal(size=(batch, 3, size, size))
         images = torch.from_numpy(images.astype("float32")).to(self.device)
         self.images = images.to(memory_format=torch.channels_last)

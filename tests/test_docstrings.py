@@ -1,4 +1,4 @@
-"""The examples in docstrings do what they show, except those that need files of a user."""
+"""The examples in docstrings are true, except those that need the files of a user."""
 
 import doctest
 import importlib

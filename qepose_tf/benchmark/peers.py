@@ -69,9 +69,7 @@ def start(
             f"timm's {TIMM_NAMES[backbone]}: expected the {parameters:,} parameters of "
             f"our body, got {found:,}"
         )
-    # PyTorch's annotations of `Module.to` lack this form, which its docstring has.
-    body = body.eval()
-    body = body.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+    body = body.eval().to(memory_format=torch.channels_last)
     images = torch.rand(batch, 3, height, width)
     images = images.to(memory_format=torch.channels_last)
 
