@@ -44,7 +44,7 @@ class Device:
         """Sides of the matrices whose product shows the device's limit."""
         return GPU_SIDES if self.is_gpu else CPU_SIDES
 
-    def done(self, call: Call, *args):
+    def done(self, call: Call, *args: Any) -> Any:
         """What the call returns, once the device has made it."""
         result = call(*args)
         self.wait(result)
@@ -61,7 +61,9 @@ class Device:
 
         def taken() -> int | None:
             peak = self.peak()
-            if peak is None or (not forgets and peak <= before):
+            if peak is None or held is None or before is None:
+                return None
+            if not forgets and peak <= before:
                 return None
             return peak - held
 
@@ -84,7 +86,7 @@ def of_backend(backend: str) -> Device:
     return DEVICES[backend]()
 
 
-def _detect(model, images) -> dict:
+def _detect(model: Any, images: Any) -> dict[str, Any]:
     found = model(images, training=False)
     return {name: found[name] for name in POSES}
 
@@ -94,8 +96,8 @@ def _jax() -> Device:
 
     device = jax.devices()[0]
 
-    def compiled_model(model, _compile):
-        def detect(weights, state, images):
+    def compiled_model(model: Any, _compile: bool) -> Call:
+        def detect(weights: list, state: list, images: Any) -> dict[str, Any]:
             found, _ = model.stateless_call(weights, state, images, training=False)
             return {name: found[name] for name in POSES}
 
@@ -105,7 +107,7 @@ def _jax() -> Device:
         program = jax.jit(detect)
         return lambda images: program(weights, state, images)
 
-    def statistic(key):
+    def statistic(key: str) -> int | None:
         # The CPU has none.
         return (device.memory_stats() or {}).get(key)
 
@@ -129,23 +131,23 @@ def _torch() -> Device:
         # TensorFloat-32 in products, as PyTorch's convolutions, JAX and TensorFlow do.
         torch.set_float32_matmul_precision("high")
 
-    def compiled_model(model, compile):
+    def compiled_model(model: Any, compile: bool) -> Call:
         # torch.compile's guards fail on arrays that it meets in inference mode.
         mode = torch.no_grad if compile else torch.inference_mode
         forward = torch.compile(model) if compile else model
 
-        def detect(images):
+        def detect(images: Any) -> dict[str, Any]:
             with mode():
                 found = forward(images, training=False)
             return {name: found[name] for name in POSES}
 
         return detect
 
-    def wait(_results):
+    def wait(_results: Any) -> None:
         if is_gpu:
             torch.cuda.synchronize()
 
-    def forget_peak():
+    def forget_peak() -> bool:
         if is_gpu:
             torch.cuda.reset_peak_memory_stats()
         return True
@@ -174,15 +176,15 @@ def _tensorflow() -> Device:
         details = tf.config.experimental.get_device_details(gpus[0])
         name = details.get("device_name", "GPU")
 
-    def memory(key):
+    def memory(key: str) -> int | None:
         return tf.config.experimental.get_memory_info("GPU:0")[key] if gpus else None
 
-    def forget_peak():
+    def forget_peak() -> bool:
         if gpus:
             tf.config.experimental.reset_memory_stats("GPU:0")
         return True
 
-    def wait(results):
+    def wait(results: Any) -> None:
         for tensor in keras.tree.flatten(results):
             if tf.is_tensor(tensor):
                 tensor.numpy()

@@ -13,6 +13,7 @@ import dataclasses
 import math
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from qepose_tf.benchmark.report import Report
@@ -52,10 +53,9 @@ def main() -> int:
         for number, record in enumerate(records)
     ]
     coco = dataclasses.replace(coco, records=records)
-    calls = {
-        size: lambda size=size: predict_coco(model, coco, size) for size in BATCHES
-    }
-    found = measure(calls, runs=options.rounds, warmup=1)
+    calls = {str(size): partial(predict_coco, model, coco, size) for size in BATCHES}
+    timings = measure(calls, runs=options.rounds, warmup=1)
+    found = {size: timings[str(size)] for size in BATCHES}
     count, report = len(coco.records), Report()
     for size, timing in found.items():
         report.add(

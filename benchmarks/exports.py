@@ -29,7 +29,8 @@ COLUMNS = ("seconds", "GiB", "MB", "median px", "max px", "same cells", "people"
 def measured(model: Path, format: str, precision: str, out: Path, images: Path) -> dict:
     """Exports in a process of its own; its figures by the names of `COLUMNS`."""
     report = out.with_name("report.json")
-    words = [sys.executable, "-c", "import sys, qepose_tf.cli as c; sys.exit(c.main())"]
+    words: list[str | Path] = [sys.executable, "-c"]
+    words += ["import sys, qepose_tf.cli as c; sys.exit(c.main())"]
     words += ["export", model, "--format", format, "--precision", precision]
     words += ["--out", out, "--calibrate", images, "--json", report]
     started = time.monotonic()

@@ -13,10 +13,13 @@ import argparse
 import gc
 import importlib.util
 import os
+from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 # JAX would take three quarters of the memory for itself, the peer's share, too.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -26,6 +29,7 @@ import numpy as np
 from keras import ops
 
 import devices
+from devices import Device
 from qepose_tf.benchmark.report import Report
 from qepose_tf.benchmark.timing import Timing, measure
 from qepose_tf.models.complexity import macs
@@ -51,12 +55,14 @@ class Work:
         bytes: most of the device's memory that it takes; None where nobody counts.
     """
 
-    run: object
+    run: Callable[[], object]
     flops: float
     bytes: int | None
 
 
-def our_work(step: str, options, batch: int, dtype: str, device) -> Work:
+def our_work(
+    step: str, options: Namespace, batch: int, dtype: str, device: Device
+) -> Work:
     """Inference or a training step of the pose estimator, run once."""
     count = device.memory_counter()
     keras.utils.set_random_seed(0)
@@ -70,14 +76,18 @@ def our_work(step: str, options, batch: int, dtype: str, device) -> Work:
     return Work(run, FORWARD_PASSES[step] * flops, count())
 
 
-def _inference(model, options, batch: int, device):
+def _inference(
+    model: PoseEstimator, options: Namespace, batch: int, device: Device
+) -> Callable[[], object]:
     shape = (batch, options.size, options.size, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     detect = device.compiled_model(model, options.compile)
     return partial(device.done, detect, ops.convert_to_tensor(pixels))
 
 
-def _training(model, options, batch: int, device):
+def _training(
+    model: PoseEstimator, options: Namespace, batch: int, device: Device
+) -> Callable[[], object]:
     side = options.size
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, (batch, side, side, 3)).astype("float32")
@@ -96,7 +106,7 @@ def _training(model, options, batch: int, device):
     return partial(device.done, model.train_on_batch, x, y)
 
 
-def timm_work(step: str, options, batch: int, dtype: str) -> Work:
+def timm_work(step: str, options: Namespace, batch: int, dtype: str) -> Work:
     """The same step of timm's body, and an optimiser's step on the sum of its maps."""
     from timm_body import TimmBody
 
@@ -106,17 +116,21 @@ def timm_work(step: str, options, batch: int, dtype: str) -> Work:
     return Work(run, FORWARD_PASSES[step] * body.forward_flops, body.peak_bytes())
 
 
-def product_limit(dtype: str, sizes: tuple[int, ...], device, runs: int) -> float:
+def product_limit(
+    dtype: str, sizes: tuple[int, ...], device: Device, runs: int
+) -> float:
     """FLOP/s of the fastest square matrix product."""
     calls = {}
     for side in sizes:
         factors = [keras.random.normal((side, side), dtype=dtype) for _ in range(2)]
-        calls[side] = partial(device.done, device.compiled(ops.matmul), *factors)
+        calls[str(side)] = partial(device.done, device.compiled(ops.matmul), *factors)
     timings = measure(calls, runs)
-    return max(2.0 * side**3 / t.median for side, t in timings.items())
+    return max(2.0 * int(side) ** 3 / t.median for side, t in timings.items())
 
 
-def add_row(report: Report, name: str, place: str, work: Work, timing: Timing, **more):
+def add_row(
+    report: Report, name: str, place: str, work: Work, timing: Timing, **more: Any
+) -> None:
     """A row: what was measured, and how far it is from the limit."""
     flops = work.flops / timing.median
     limit = more.pop("limit")
@@ -135,7 +149,15 @@ def add_row(report: Report, name: str, place: str, work: Work, timing: Timing, *
     )
 
 
-def add_rows(report: Report, step: str, options, batch: int, dtype: str, limit, device):
+def add_rows(
+    report: Report,
+    step: str,
+    options: Namespace,
+    batch: int,
+    dtype: str,
+    limit: float,
+    device: Device,
+) -> None:
     """Our row and timm's, timed in turn; one row without figures if memory ends."""
     name = f"{options.backbone}, {step}"
     backend = f"{keras.backend.backend()} on {device.name}"
@@ -166,7 +188,7 @@ def add_rows(report: Report, step: str, options, batch: int, dtype: str, limit, 
         add_row(report, body, place, timm, timings["timm"], **row)
 
 
-def arguments() -> argparse.Namespace:
+def arguments() -> Namespace:
     """The options, checked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
@@ -201,7 +223,7 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def limits(options, device) -> dict[str, float]:
+def limits(options: Namespace, device: Device) -> dict[str, float]:
     """FLOP/s by type, as given or measured."""
     if options.peak_tflops:
         return {

@@ -20,11 +20,11 @@ def inference_targets(rows: Sequence[Mapping[str, Any]]) -> list[Target]:
     ours, fastest = stages.PIXELS, _fastest(rows)
 
     def figure(name: str | None, column: str) -> float | None:
-        return by_name.get(name, {}).get(column)
+        return by_name[name].get(column) if name in by_name else None
 
     def ratio(name: str, other: str) -> float | None:
-        times = figure(name, "median ms"), figure(other, "median ms")
-        return None if None in times else times[0] / times[1]
+        first, second = figure(name, "median ms"), figure(other, "median ms")
+        return None if first is None or second is None else first / second
 
     peer = figure(fastest, "x torch")
     figures = (
@@ -36,7 +36,11 @@ def inference_targets(rows: Sequence[Mapping[str, Any]]) -> list[Target]:
         (f"tflite fp32 / {ours}", ratio("tflite fp32", ours), 1.25),
         ("tflite int8 / tflite fp32", ratio("tflite int8", "tflite fp32"), 0.5),
     )
-    return [Target(*row) for row in figures if row[1] is not None]
+    return [
+        Target(name, value, target)
+        for name, value, target in figures
+        if value is not None
+    ]
 
 
 def _fastest(rows: Sequence[Mapping[str, Any]]) -> str | None:
@@ -47,4 +51,4 @@ def _fastest(rows: Sequence[Mapping[str, Any]]) -> str | None:
         if row["name"].split()[0] in _FILES
         and row["name"].split()[-1] not in _EIGHT_BIT
     }
-    return min(files, key=files.get, default=None)
+    return min(files, key=files.__getitem__, default=None)

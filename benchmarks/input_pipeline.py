@@ -18,6 +18,7 @@ from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def recipe(coco: Path) -> dict:
         "coco": data,
         "input_size": config.model.input_size,
         "augment": AugmentSettings(**config.augment.model_dump()),
-        "fill": np.float32(MEAN),
+        "fill": np.asarray(MEAN, np.float32),
         "max_people": config.data.max_people,
         "min_area": config.data.min_area,
         "disc_radius": config.loss.disc_radius,
@@ -79,6 +80,7 @@ def opencv_epoch(coco: Path, blend: bool = False) -> Callable[[], int]:
     """An epoch of the loop; `blend` saturates towards grey, which is less work."""
     import cv2
 
+    from qepose_tf.data.coco.dataset import ImageRecord
     from qepose_tf.data.coco.ignore_regions import rasterise
 
     cv2.setNumThreads(1)
@@ -97,9 +99,12 @@ def opencv_epoch(coco: Path, blend: bool = False) -> Callable[[], int]:
         saturation = cv2.convertScaleAbs(saturation, alpha=factor)
         return cv2.cvtColor(cv2.merge([hue, saturation, value]), cv2.COLOR_HSV2RGB)
 
-    def example(record, image_out: np.ndarray, ignore_out: np.ndarray) -> np.ndarray:
+    def example(
+        record: ImageRecord, image_out: np.ndarray, ignore_out: np.ndarray
+    ) -> np.ndarray:
         content = np.frombuffer(record.file.read_bytes(), np.uint8)
         image = cv2.imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        assert image is not None, f"{record.file}: not an image"
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         height, width = image.shape[:2]
         matrix = drawn_matrix(rng, height, width, side, settings)
@@ -138,7 +143,7 @@ def opencv_epoch(coco: Path, blend: bool = False) -> Callable[[], int]:
 
 
 def drawn_matrix(
-    rng: np.random.Generator, height: int, width: int, side: int, settings
+    rng: np.random.Generator, height: int, width: int, side: int, settings: Any
 ) -> np.ndarray:
     """A crop as the recipe draws it, `[2, 3]`."""
     angle = math.radians(rng.uniform(-settings.rotation, settings.rotation))
@@ -189,10 +194,11 @@ def measured(coco: Path, rounds: int) -> dict[str, tuple[Timing, Timing]]:
             found[name].append(line.recv())
     for line in lines.values():
         line.send(False)
-    return {
-        name: tuple(Timing(tuple(column)) for column in zip(*seconds, strict=True))
-        for name, seconds in found.items()
-    }
+    timings = {}
+    for name, seconds in found.items():
+        processor, clock = zip(*seconds, strict=True)
+        timings[name] = Timing(processor), Timing(clock)
+    return timings
 
 
 def feeding(rate: float) -> list[dict]:

@@ -13,6 +13,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,12 +32,12 @@ LIMIT = 2.0  # MiB for 1,000 images: 0.2 GiB for an epoch of COCO
 class Memory(keras.callbacks.Callback):
     """The resident memory of this process, in MiB, by steps done."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.points: list[tuple[int, float]] = []
         self._steps = 0
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Asks now and then."""
         if self._steps % EVERY == 0:
             self.points.append((self._steps, resident()))

@@ -75,7 +75,7 @@ class Scaling:
         report: takes rows and targets.
     """
 
-    def __init__(self, backbone: str, runs: int, report: Report):
+    def __init__(self, backbone: str, runs: int, report: Report) -> None:
         self.backbone = backbone
         self.runs = runs
         self.report = report
@@ -87,7 +87,9 @@ class Scaling:
     ) -> dict[int, Timing]:
         """Times points in turn and adds their rows."""
         print(f"timing {name}", file=sys.stderr, flush=True)
-        tensors = {key: tf.constant(pixels) for key, (*_, pixels) in points.items()}
+        tensors = {
+            key: tf.convert_to_tensor(pixels) for key, (*_, pixels) in points.items()
+        }
         calls = {
             str(key): lambda run=run, key=key: run(tensors[key])["poses"].numpy()
             for key, (_, run, _) in points.items()

@@ -56,7 +56,7 @@ def parts(config_file: Path) -> dict[str, Callable[[], object]]:
     first = keras.Model(model.body.inputs, frozen[-1].output) if frozen else None
 
     @tf.function(autograph=False)
-    def body_and_back():
+    def body_and_back() -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             maps = model.body(images, training=True)
             total = tf.add_n([tf.reduce_sum(one * one) for one in maps])

@@ -1,7 +1,8 @@
 """The peer: timm's HRNet body in PyTorch, channels last, with random weights."""
 
 import warnings
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,9 @@ class TimmBody:
         ValueError: timm has no such body.
     """
 
-    def __init__(self, name: str, size: int, batch: int, dtype: str = "float32"):
+    def __init__(
+        self, name: str, size: int, batch: int, dtype: str = "float32"
+    ) -> None:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self._forget_peak()
         torch.manual_seed(0)
@@ -84,7 +87,7 @@ class TimmBody:
             self.body(self.images[:1])
         return float(counter.get_total_flops()) * len(self.images)
 
-    def _precision(self):
+    def _precision(self) -> AbstractContextManager[Any]:
         if self.dtype == "float32":
             return nullcontext()
         return torch.autocast(self.device, getattr(torch, self.dtype))

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def start(variant: str, case: Case) -> Loaded:
     # At a rate of 0 all steps of a process start from the same weights.
     model.compile(keras.optimizers.Adam(0.0), jit_compile=False)
 
-    def step(case: Case, people: str):
+    def step(case: Case, people: str) -> Callable[[], float]:
         batch = images_of(case), people_in(case, int(people), skeleton.num_keypoints)
 
         def run() -> float:
@@ -103,11 +104,14 @@ def model_class(variant: str) -> type:
     from keras import ops
 
     from qepose_tf.models import PoseEstimator
+    from qepose_tf.ops.facts import Facts, Omega
     from qepose_tf.ops.sampling import take_cells
     from qepose_tf.ops.targets import scatter_to_map
 
     class Dense(PoseEstimator):
-        def poses_in_omega(self, facts, outputs, training=False):
+        def poses_in_omega(
+            self, facts: Facts, outputs: dict[str, Any], training: bool = False
+        ) -> tuple[Omega, Any]:
             features, offsets = outputs["keypoint_features"], outputs["query_offsets"]
             batch, height, width, keypoints, _ = ops.shape(offsets)
             hw = (height, width)
@@ -121,7 +125,9 @@ def model_class(variant: str) -> type:
             return omega, take_cells(poses, omega.cells, omega.images)
 
     class FirstHop(PoseEstimator):
-        def poses_in_omega(self, facts, outputs, training=False):
+        def poses_in_omega(
+            self, facts: Facts, outputs: dict[str, Any], training: bool = False
+        ) -> tuple[Omega, Any]:
             hw = ops.shape(outputs["score_map"])[1:3]
             omega = self.cir_target.locate(facts.keypoints, facts.area, hw)
             hops = outputs["query_offsets"]
@@ -163,7 +169,8 @@ def first_steps(steps: dict[str, Callable[[], float]]) -> dict[str, dict[str, fl
 def memory(name: str) -> int:
     """Bytes of this process by the kernel's name for them."""
     status = Path("/proc/self/status").read_text()
-    return 1024 * int(re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)[1])
+    (kibibytes,) = re.findall(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
+    return 1024 * int(kibibytes)
 
 
 def compare(report: Report, backbone: str, case: Case, runs: int) -> None:
@@ -215,7 +222,7 @@ def add_row(
     timing: Timing | None,
     found: dict[str, float],
     dense: tuple[Timing, dict[str, float]] | None = None,
-    **of_model,
+    **of_model: Any,
 ) -> None:
     """A row, with ratios to the dense step where that was measured beside it."""
     report.add(**of_model, people=int(people), step=step)
@@ -231,7 +238,9 @@ def add_row(
     row["loss"] = found["loss"]
 
 
-def add_targets(report: Report, name: str, timings, memory: dict[str, float]) -> None:
+def add_targets(
+    report: Report, name: str, timings: dict[str, Timing], memory: dict[str, float]
+) -> None:
     """Sparse costs no more than dense."""
     time = timings["sparse"].ratio_to(timings["dense"])
     report.aim(f"{name}: time of a sparse step / a dense one", time, 1.0)

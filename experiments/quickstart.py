@@ -93,9 +93,9 @@ def _export(
 def _drawn_grid(model: PoseEstimator, scenes: CocoDataset) -> np.ndarray:
     rows, columns = GRID
     # Scenes of many sizes could not share a grid; drawn ones are all square.
-    files = [record.file for record in scenes.records[: rows * columns]]
+    files = [str(record.file) for record in scenes.records[: rows * columns]]
     tiles = [
-        _drawn(read_image(found.source, exif=True), found, model.skeleton)
+        _drawn(read_image(str(found.source), exif=True), found, model.skeleton)
         for found in Predictor(model).predict(files)
     ]
     tiles += [np.zeros_like(tiles[0])] * (rows * columns - len(tiles))

@@ -13,8 +13,8 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Resolved on first use: importing the package must not import TensorFlow, so that
-# `qepose --help` answers at once.
+# The names are imported when they are first used: importing the package must not import
+# TensorFlow, so that `qepose --help` answers at once.
 _LAZY = {
     "AugmentSettings": "qepose_tf.data.batches.crop",
     "BatchNormSettings": "qepose_tf.models.settings",

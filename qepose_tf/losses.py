@@ -1,22 +1,23 @@
-"""The losses: of the score map (Eq. 3), the displacements (Eq. 6) and the quality.
+"""The losses of the score map (Eq. 3), the displacements (Eq. 6) and the quality.
 
-Each returns a sum; the caller divides by a count that is taken over the whole batch,
-on however many devices it lies.
+Each function returns a sum. The caller divides it by a count over the whole batch,
+which may lie on several devices.
 """
 
 from keras import ops
 
-from qepose_tf.ops.facts import Divisors, Omega
+from qepose_tf.ops.facts import Divisors, Omega, Tensor
 from qepose_tf.ops.replicas import replica_sum
 
 
-def score_loss_sum(predicted, target, weight):
+def score_loss_sum(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Computes the weighted squared error of the score map (Eq. 3), summed.
 
     Args:
-        predicted: `[B, H, W, 1]`.
-        target: `[B, H, W, 1]`, the CIR.
-        weight: `[B, H, W, 1]`: 1 in Omega, 0.1 outside, 0 where ignored.
+        predicted: The predicted score map, `[B, H, W, 1]`.
+        target: The label of each cell, for example the CIR, `[B, H, W, 1]`.
+        weight: The weight of each cell, `[B, H, W, 1]`: 1 in Omega, 0.1 outside, 0 in
+            ignored cells.
 
     Returns:
         A float32 scalar.
@@ -25,13 +26,13 @@ def score_loss_sum(predicted, target, weight):
     return ops.sum(weight * ops.square(error))
 
 
-def quality_loss_sum(predicted, quality, weight):
+def quality_loss_sum(predicted: Tensor, quality: Tensor, weight: Tensor) -> Tensor:
     """Computes the squared error of the quality branch in Omega (Table 3), summed.
 
     Args:
-        predicted: `[B, P]`, the branch at Omega's cells.
-        quality: `[B, P]`, the OKS of the poses regressed there.
-        weight: `[B, P]`, 1 where a cell counts.
+        predicted: The output of the quality branch at the cells of Omega, `[B, P]`.
+        quality: The OKS of the poses that are regressed from these cells, `[B, P]`.
+        weight: The weight of each cell, `[B, P]`, 1 where it counts.
 
     Returns:
         A float32 scalar.
@@ -40,7 +41,7 @@ def quality_loss_sum(predicted, quality, weight):
     return ops.sum(weight * ops.square(error))
 
 
-def smooth_l1(error, beta: float = 1.0 / 9.0):
+def smooth_l1(error: Tensor, beta: float = 1.0 / 9.0) -> Tensor:
     """Computes `0.5 e^2 / beta` for `|e| < beta`, else `|e| - 0.5 beta` (Eq. 6).
 
     Args:
@@ -54,16 +55,18 @@ def smooth_l1(error, beta: float = 1.0 / 9.0):
     return ops.where(size < beta, 0.5 * size * size / beta, size - 0.5 * beta)
 
 
-def offset_loss_sum(poses, keypoints, weight, beta: float = 1.0 / 9.0):
+def offset_loss_sum(
+    poses: Tensor, keypoints: Tensor, weight: Tensor, beta: float = 1.0 / 9.0
+) -> Tensor:
     """Computes the smooth L1 loss of regressed poses (Eq. 6), summed.
 
-    The cell is common to both displacements, so it cancels: the error of the
-    displacement is the error of the pose.
+    A displacement is a keypoint minus its cell. The cell is the same in the prediction
+    and the ground truth, so the error of the displacement is that of the keypoint.
 
     Args:
-        poses: `[..., K, 2]` in cells.
-        keypoints: `[..., K, 3]` (x, y, labelled) in cells.
-        weight: `[...]`, the weight of each pose.
+        poses: The regressed poses, `[..., K, 2]` (x, y) in cells.
+        keypoints: The ground truth, `[..., K, 3]` (x, y, labelled) in cells.
+        weight: The weight of each pose, `[...]`.
         beta: The error at which the loss turns linear, in cells.
 
     Returns:
@@ -74,7 +77,9 @@ def offset_loss_sum(poses, keypoints, weight, beta: float = 1.0 / 9.0):
     return ops.sum(smooth_l1(error, beta) * weight[..., None, None])
 
 
-def loss_divisors(omega: Omega, cells, disc_cells: int | None = None) -> Divisors:
+def loss_divisors(
+    omega: Omega, cells: Tensor, disc_cells: int | None = None
+) -> Divisors:
     """Counts, over all replicas, what the sums of the losses are divided by.
 
     Args:

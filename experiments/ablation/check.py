@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -52,7 +53,7 @@ def row_files(rows: tuple[str, ...] = ()) -> list[Path]:
     return [files[row] for row in rows or files]
 
 
-def check_row(path: Path, folder: Path, **smaller) -> RowCheck:
+def check_row(path: Path, folder: Path, **smaller: Any) -> RowCheck:
     """Builds, trains a step, saves, reads and exports the model of a row's config.
 
     Args:
@@ -68,7 +69,7 @@ def check_row(path: Path, folder: Path, **smaller) -> RowCheck:
     # With momentum 0 the step's own statistics count at once. By the initial ones a
     # deep untrained network is not normalised: its poses are too wild to compare.
     check = {"input_size": CHECK_SIZE, "batch_norm": {"momentum": 0.0}}
-    settings = model_settings(config) | check | smaller
+    settings: dict[str, Any] = {**model_settings(config), **check, **smaller}
     keras.utils.set_random_seed(config.seed)
     model = PoseEstimator(Skeleton.load(config.skeleton), **settings)
     loss = _train_a_step(model, path)

@@ -49,8 +49,11 @@ def compare_rows(
 
 
 def _calibrated(config: Config) -> Calibration:
-    model = load_model(read_result(config)["model"])
+    result = read_result(config)
     _, scenes = read_datasets(config, Skeleton.load(config.skeleton))
+    if result is None or scenes is None:
+        raise ValueError(f"{config.run_dir}: expected a finished run, found none")
+    model = load_model(result["model"])
     results = predict_coco(model, scenes, config.train.batch_size)
     calibration = calibrate(scenes, results)
     write_calibration(calibration, config.run_dir / "calibration")

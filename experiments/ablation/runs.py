@@ -96,7 +96,8 @@ def run_all(
         "%d of %d runs are there already", len(asked) - len(missing), len(asked)
     )
     _run_jobs(missing, jobs, folder, overrides)
-    return [read_result(configs[job]) for job in asked]
+    found = [read_result(configs[job]) for job in asked]
+    return [result for result in found if result is not None]
 
 
 def _write_scenes(config: Config) -> None:

@@ -1,1 +1,1 @@
-"""Honest timings: alternating calls, medians and ratios of one run."""
+"""Timings of alternating calls: medians and ratios of one run."""

@@ -1,4 +1,4 @@
-"""HRNet in PyTorch, as timm has it, with random weights: nothing is downloaded."""
+"""HRNet of timm in PyTorch, with random weights, for which nothing is downloaded."""
 
 import warnings
 from collections.abc import Callable
@@ -14,11 +14,15 @@ BODY, BODY_BF16 = "torch body fp32", "torch body bf16"
 
 
 def check_peer(peer: str, backbone: str) -> None:
-    """Refuses a peer before any work.
+    """Checks that a peer can be timed, before any work is done.
+
+    Args:
+        peer: One of `PEERS`.
+        backbone: The name of our backbone.
 
     Raises:
-        ValueError: there is no such peer, or it has no such backbone.
-        ImportError: its packages are not installed.
+        ValueError: There is no such peer, or it does not have the backbone.
+        ImportError: The packages of the peer are not installed.
     """
     if peer not in PEERS:
         raise ValueError(f"expected a peer of {', '.join(PEERS)}, got {peer!r}")
@@ -38,24 +42,24 @@ def check_peer(peer: str, backbone: str) -> None:
 def start(
     backbone: str, parameters: int, batch: int, height: int, width: int
 ) -> Loaded:
-    """The body in float32 and, by autocast, in bfloat16; channels last.
+    """Loads the body, channels last, in float32 and, by autocast, in bfloat16.
 
     Args:
-        backbone: a key of `TIMM_NAMES`.
-        parameters: of our body; the peer's must be the same number.
-        batch: images at once.
-        height: in pixels.
-        width: in pixels.
+        backbone: A key of `TIMM_NAMES`.
+        parameters: The number of parameters of our body, which timm's must have, too.
+        batch: The number of images in a batch.
+        height: The height of the images in px.
+        width: The width of the images in px.
 
     Raises:
-        ValueError: timm's body is another one.
+        ValueError: timm's body has another number of parameters.
     """
-    # torchvision, which timm imports, misses compiled parts that nothing here uses.
+    # timm imports torchvision, which warns of compiled parts that are not used here.
     warnings.simplefilter("ignore")
     import timm
     import torch
 
-    # Without a location every map passes the classifier's layers, too.
+    # With the default location every map also passes layers of the classifier.
     body = timm.create_model(
         TIMM_NAMES[backbone], pretrained=False, features_only=True, feature_location=""
     )

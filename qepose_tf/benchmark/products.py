@@ -1,4 +1,4 @@
-"""The machine's own limit: how fast it multiplies large matrices."""
+"""Times products of large matrices, which show the limit of the machine."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -11,11 +11,11 @@ TYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 def tensorflow_products() -> dict[str, Callable[[], object]]:
-    """Square products in TensorFlow, to be timed; by library, type and side."""
+    """Returns products of square matrices in TensorFlow, as calls by name."""
     import tensorflow as tf
 
     def product(dtype: str, side: int) -> Callable[[], object]:
-        @functools.cache  # what is never timed takes no memory
+        @functools.cache  # a factor takes memory only if its product is timed
         def factor() -> tf.Tensor:
             return tf.cast(tf.random.uniform([side, side]), dtype)
 
@@ -25,7 +25,7 @@ def tensorflow_products() -> dict[str, Callable[[], object]]:
 
 
 def torch_products() -> dict[str, Callable[[], object]]:
-    """The same in PyTorch."""
+    """Returns products of square matrices in PyTorch, as calls by name."""
     import torch
 
     def product(dtype: str, side: int) -> Callable[[], object]:
@@ -49,18 +49,27 @@ def _of_every_kind(
 
 
 def is_product(name: str) -> bool:
-    """Whether a timed call is one of these."""
+    """Returns whether the name of a call is that of a product."""
     return " product " in name
 
 
 def gflops(name: str, timing: Timing) -> float:
-    """Billions of operations a second, in the fastest round: a limit is no median."""
+    """Returns the speed of a product in its fastest round, in GFLOP/s.
+
+    Args:
+        name: The name of the call.
+        timing: Its times.
+    """
     side = int(name.rpartition(" ")[2])
     return 2 * side**3 / min(timing.seconds) / 1e9
 
 
 def limits(timings: Mapping[str, Timing]) -> dict[str, float]:
-    """The largest rate of each type that was timed, of all libraries and sides."""
+    """Returns the highest speed of each type, over libraries and sides, in GFLOP/s.
+
+    Args:
+        timings: The times of products by name.
+    """
     found: dict[str, float] = {}
     for name, timing in timings.items():
         kind = name.split()[2]

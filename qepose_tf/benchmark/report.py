@@ -1,4 +1,4 @@
-"""What a benchmark found: rows of a table, and targets that are held or missed."""
+"""Reports of benchmarks: the rows of a table, and targets with their results."""
 
 import json
 import platform
@@ -13,13 +13,13 @@ from qepose_tf.files.whole_files import write_file
 
 @dataclass(frozen=True)
 class Target:
-    """A figure that was asked for, and what was measured.
+    """A target and what was measured.
 
     Attributes:
-        name: what is measured, in words.
-        value: measured.
-        target: asked for.
-        better: `lower` or `higher`: which values hold the target.
+        name: A description of the quantity.
+        value: The measured value.
+        target: The limit.
+        better: `lower` or `higher`, the side of the limit on which the target is held.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Target:
 
     @property
     def held(self) -> bool:
-        """Whether the measured value is as good as the target; NaN is not."""
+        """Whether the target is held; with NaN it is not."""
         if self.better == "lower":
             return self.value <= self.target
         return self.value >= self.target
@@ -37,12 +37,12 @@ class Target:
 
 @dataclass
 class Report:
-    """Collects rows and targets; prints them as Markdown, writes them as JSON.
+    """Collects rows and targets, formats them as Markdown and writes them as JSON.
 
     Attributes:
-        rows: of the table, each by column; a column may be missing in some.
-        targets: of this benchmark.
-        facts: what the figures depend on (threads, versions, sizes), by name.
+        rows: The rows of the table, as values by column. Rows may lack columns.
+        targets: The targets of the benchmark.
+        facts: The conditions of the benchmark by name: threads, versions, sizes.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -50,24 +50,38 @@ class Report:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def add(self, **row: Any) -> None:
-        """Adds a row."""
+        """Adds a row to the table."""
         self.rows.append(row)
 
     def aim(
         self, name: str, value: float, target: float, better: str = "lower"
     ) -> None:
-        """Adds a target."""
+        """Adds a target.
+
+        Args:
+            name: A description of the quantity.
+            value: The measured value.
+            target: The limit.
+            better: `lower` or `higher`, see `Target`.
+        """
         self.targets.append(Target(name, float(value), float(target), better))
 
     def markdown(self) -> str:
-        """Both tables."""
+        """Returns the tables of rows and of targets as Markdown."""
         tables = [table(self.rows)] if self.rows else []
         if self.targets:
             tables.append(target_table(self.targets))
         return "\n\n".join(tables)
 
     def write(self, file: str | Path) -> None:
-        """Writes JSON."""
+        """Writes command, facts, rows and targets as JSON.
+
+        Args:
+            file: The file to write.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         content = {
             "command": " ".join(sys.argv),
             "facts": self.facts,
@@ -78,7 +92,12 @@ class Report:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as Markdown; the columns are those of all rows, in order of appearance."""
+    """Formats rows as a Markdown table.
+
+    Args:
+        rows: Values by column. The table has the columns of all rows, in the order in
+            which they appear first.
+    """
     names = list(dict.fromkeys(name for row in rows for name in row))
     lines = [names, ["---"] * len(names)]
     lines += [[shown(row.get(name)) for name in names] for row in rows]
@@ -86,7 +105,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def target_table(targets: Sequence[Target]) -> str:
-    """Targets as Markdown."""
+    """Formats targets as a Markdown table."""
     rows = [
         {
             "figure": target.name,
@@ -100,7 +119,7 @@ def target_table(targets: Sequence[Target]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A cell: three significant digits, nothing for None."""
+    """Formats a cell with three significant digits; None is empty."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -109,7 +128,7 @@ def shown(value: Any) -> str:
 
 
 def processor() -> str:
-    """The machine's cores, as it calls them."""
+    """Returns the number and the name of the processor's cores."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -119,15 +138,15 @@ def processor() -> str:
 
 
 def write_between_marks(document: str | Path, name: str, text: str) -> None:
-    """Replaces what a document has between its marks; all else stays as it is.
+    """Replaces the text between two marks in a document.
 
     Args:
-        document: Markdown with `<!-- NAME: begin -->` and `<!-- NAME: end -->`.
-        name: of the marks.
-        text: without them.
+        document: A Markdown file with `<!-- NAME: begin -->` and `<!-- NAME: end -->`.
+        name: The name in the marks.
+        text: The new text.
 
     Raises:
-        ValueError: The document has no such marks.
+        ValueError: The document does not have the marks.
     """
     first, last = (f"<!-- {name}: {edge} -->" for edge in ("begin", "end"))
     content = Path(document).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Rows of what was timed side by side."""
+"""Makes the rows of a report from the times of one run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from qepose_tf.exporting.checks.comparison import Comparison
 
 @dataclass(frozen=True)
 class Measured:
-    """What one run found.
+    """The measurements of one run.
 
     Attributes:
-        timings: of each call by name.
-        apart: of each runtime by name, how far its poses are from Keras' in float32.
-        body_operations: multiplications and additions of the body for one image.
-        head_operations: of the head's convolutions and products.
-        batch: images at once.
+        timings: The times of each call by name.
+        apart: The differences of each runtime from Keras in float32, by name.
+        body_operations: The multiplications and additions of the body for one image.
+        head_operations: Those of the head's convolutions and matrix products.
+        batch: The number of images in a batch.
     """
 
     timings: Mapping[str, Timing]
@@ -31,13 +31,13 @@ class Measured:
     batch: int
 
     def ratio(self, name: str, other: str) -> float | None:
-        """Of two times; None where one was not measured."""
+        """Returns the ratio of two calls' times, or None if one was not measured."""
         if name in self.timings and other in self.timings:
             return self.timings[name].ratio_to(self.timings[other])
         return None
 
     def gflops(self, name: str) -> float | None:
-        """Billions of operations a second, of what has a number of operations."""
+        """Returns the speed of a call in GFLOP/s, or None if its work is not known."""
         operations = {
             stages.BODY: self.body_operations,
             peers.BODY: self.body_operations,
@@ -53,7 +53,7 @@ class Measured:
 
     @property
     def beside(self) -> dict[str, np.ndarray]:
-        """Seconds of `stages.REST` and `LEFT` round by round; none without stages."""
+        """The times of `stages.REST` and `LEFT` by round in s; empty without stages."""
         if stages.WHOLE not in self.timings:
             return {}
         rest = self._seconds(stages.RESIZE, stages.HEAD, stages.POSES)
@@ -62,7 +62,7 @@ class Measured:
         return {stages.REST: rest, stages.LEFT: left}
 
     def share(self, name: str) -> float | None:
-        """The median share of one of `beside` in the whole, from pixels to poses."""
+        """Returns the median share of an entry of `beside` in the whole."""
         if name not in self.beside:
             return None
         return float(np.median(self.beside[name] / self._total))
@@ -76,11 +76,16 @@ class Measured:
 
 
 def add_rows(report: Report, measured: Measured) -> None:
-    """A row for each call, then for what the sparse design must keep small.
+    """Adds a row for each call, and one for each entry of `Measured.beside`.
 
-    Columns: milliseconds (median, 10th and 90th percentile), times our own body, times
-    the peer's body, billions of operations a second, their share of the fastest matrix
-    product in the same type, and pixels from Keras in float32 at equal cells.
+    The columns are the time in ms (median, 10th and 90th percentile), its ratio to that
+    of our body and of the peer's body, the speed in GFLOP/s, its share of that of the
+    fastest matrix product in the same type, and the distance of the poses from Keras in
+    float32 at equal cells, in px.
+
+    Args:
+        report: The report that the rows are added to.
+        measured: The measurements.
     """
     limits = products.limits(
         {n: t for n, t in measured.timings.items() if products.is_product(n)}

@@ -1,4 +1,4 @@
-"""Which runtimes are timed, and the files that they take."""
+"""Chooses the runtimes that are timed, and their files."""
 
 import itertools
 import logging
@@ -15,7 +15,7 @@ from qepose_tf.exporting.exporter import FORMATS, Exporter, every_file
 from qepose_tf.exporting.formats.saved_model import version_folder
 
 TENSORFLOW, ALL = "tensorflow", "all"
-# What runs or, where nothing is at hand, writes a format, and the extra it comes with.
+# The package that runs or writes a format, and the extra that installs it.
 _PACKAGES = {"onnx": ("onnxruntime", "onnx"), "openvino": ("openvino", "openvino")}
 _WRITERS = {
     ("onnx", "fp32"): ("tf2onnx", "onnx"),
@@ -28,12 +28,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class File:
-    """An exported model to be timed.
+    """An exported model that is timed.
 
     Attributes:
-        format: a key of `FORMATS`.
-        precision: one of the format's.
-        path: of the file or folder; before it is written, where it will be.
+        format: A key of `FORMATS`.
+        precision: A precision of the format.
+        path: The file or folder, which may not be written yet.
     """
 
     format: str
@@ -42,12 +42,20 @@ class File:
 
     @property
     def name(self) -> str:
-        """In tables and messages."""
+        """The name in tables and messages."""
         return f"{self.format} {self.precision}"
 
 
 def check_names(runtimes: Sequence[str], precisions: Sequence[str]) -> None:
-    """Raises `ValueError` where a runtime or its precision does not exist."""
+    """Checks the names of runtimes and precisions.
+
+    Args:
+        runtimes: Keys of `FORMATS`, `tensorflow` or `all`.
+        precisions: The names of precisions.
+
+    Raises:
+        ValueError: A runtime does not exist, or has none of the precisions.
+    """
     for runtime in runtimes:
         if runtime not in (TENSORFLOW, ALL, *FORMATS):
             known = ", ".join((TENSORFLOW, *FORMATS, ALL))
@@ -75,22 +83,22 @@ def chosen_files(
     written: bool,
     calibrated: bool,
 ) -> list[File]:
-    """The files that are asked for, once each.
+    """Returns the files that are timed, each once.
 
-    With the runtime `all`, what is not installed is left out, with a warning.
+    With the runtime `all`, a warning names the runtimes that are not installed.
 
     Args:
-        runtimes: keys of `FORMATS`, `tensorflow` or `all`; see `check_names`.
-        precisions: that are wanted of each runtime; empty for fp32, and for every one
-            where the runtime is `all`.
-        folder: of the files.
-        written: whether they are there, or else will be exported.
-        calibrated: whether there are images for `int8`.
+        runtimes: Keys of `FORMATS`, `tensorflow` or `all`.
+        precisions: The precisions that are timed. If there are none, fp32, or every
+            precision with the runtime `all`.
+        folder: The folder of the files.
+        written: Whether the files exist; otherwise they will be exported.
+        calibrated: Whether there are calibration images for `int8`.
 
     Raises:
-        ValueError: `int8` has no images.
-        ImportError: what a runtime needs is not installed.
-        FileNotFoundError: a file is not there.
+        ValueError: `int8` has no calibration images.
+        ImportError: A package of a runtime is not installed.
+        FileNotFoundError: A file does not exist.
     """
     every, asked = ALL in runtimes, _formats(runtimes)
     wanted = precisions or (None if every else ("fp32",))
@@ -118,27 +126,30 @@ def chosen_files(
 
 
 class References:
-    """The Keras model's own answers on frames, for formats of fixed and of any size.
+    """The detections of the Keras model, with which other runtimes are compared.
 
     Args:
-        exporter: of the model.
-        images: `[H, W, 3]` uint8 to compare on.
+        exporter: The exporter of the model.
+        images: `[H, W, 3]` uint8 images for the comparison.
 
     Attributes:
-        batches: uint8 `[B, H, W, 3]` as the files take them.
+        batches: The batches, `[B, H, W, 3]` uint8, in the input size of the files.
     """
 
-    def __init__(self, exporter: Exporter, images: Sequence[np.ndarray]):
+    def __init__(self, exporter: Exporter, images: Sequence[np.ndarray]) -> None:
         self._exporter = exporter
         self._found: dict[bool, list[Detections]] = {}
         self.batches = list(exporter.framed(images))
 
+    def __repr__(self) -> str:
+        return f"<References on {len(self.batches)} batches of {self._exporter!r}>"
+
     def compare(self, format: str, found: Sequence[Detections]) -> Comparison:
-        """How far a runtime's answers on `batches` are from Keras'.
+        """Compares the detections of a runtime on `batches` with those of Keras.
 
         Args:
-            format: a key of `FORMATS`, or `tensorflow`.
-            found: the runtime's answers.
+            format: A key of `FORMATS`, or `tensorflow`.
+            found: The detections of the runtime, by batch.
         """
         fixed = format == TENSORFLOW or FORMATS[format].fixed
         if fixed not in self._found:
@@ -153,7 +164,7 @@ def _formats(runtimes: Sequence[str]) -> list[str]:
 
 
 def _missing(format: str, precision: str, written: bool) -> str | None:
-    """Says what is not installed, if anything is."""
+    """Returns a message about a package that is not installed, or None."""
     needed = [_PACKAGES.get(format)]
     needed += [None if written else _WRITERS.get((format, precision))]
     for package, extra in filter(None, needed):
@@ -166,7 +177,7 @@ def _missing(format: str, precision: str, written: bool) -> str | None:
 
 
 def installed_versions() -> dict[str, str]:
-    """Of what computes, as far as it is installed."""
+    """Returns the versions of the runtimes' packages that are installed."""
     return dict(_versions())
 
 

@@ -1,6 +1,6 @@
-"""An untrained model that is worth timing and comparing."""
+"""Makes untrained models whose poses can be compared between runtimes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,28 +11,29 @@ from qepose_tf.images.letterbox import fit_inside
 from qepose_tf.models import PoseEstimator
 from qepose_tf.skeleton import Skeleton
 
-TYPICAL_SCORE = 0.3  # the middle of an untrained score map, which is 0 otherwise
+TYPICAL_SCORE = 0.3  # is added to the score map, which is 0 in an untrained model
 
 
 def settled_model(
     skeleton: Skeleton,
-    settings: dict[str, Any],
+    settings: Mapping[str, Any],
     images: Sequence[np.ndarray],
     seed: int = 0,
 ) -> PoseEstimator:
-    """Builds a model whose activations are normalised on images.
+    """Builds a model and sets the statistics of its batch normalisation on images.
 
-    By the initial statistics of a deep network they are not, and its poses are too
-    wild to compare.
+    The initial statistics of a deep network do not normalise its activations, and its
+    poses are then too large to be compared.
 
     Args:
-        skeleton: of the model.
-        settings: arguments of `PoseEstimator`.
-        images: `[H, W, 3]` uint8, a few.
-        seed: of the weights.
+        skeleton: The skeleton of the model.
+        settings: Arguments of `PoseEstimator`.
+        images: A few `[H, W, 3]` uint8 images.
+        seed: The seed of the weights.
     """
     keras.utils.set_random_seed(seed)
-    model = PoseEstimator(skeleton, **{**settings, "batch_norm": {"momentum": 0.0}})
+    arguments: dict[str, Any] = {**settings, "batch_norm": {"momentum": 0.0}}
+    model = PoseEstimator(skeleton, **arguments)
     side, fill = model.input_size, fill_colour(model)
     frames = np.stack([fit_inside(image, side, side, fill)[0] for image in images])
     scores = model(frames, training=True)["score_map"]

@@ -1,4 +1,4 @@
-"""Stages, runtimes and peers of one model, timed side by side in one run."""
+"""Times the stages of a model, its exported files and its peers in one run."""
 
 import contextlib
 import itertools
@@ -32,8 +32,8 @@ from qepose_tf.images.decoding import read_image
 from qepose_tf.models import PoseEstimator, complexity
 from qepose_tf.ops.geometry import STRIDE
 
-PAUSE = 0.3  # seconds; threads that wait for more work spin for up to 0.2
-PRODUCT_RUNS = 3  # of the machine's limit, which one good round shows
+PAUSE = 0.3  # seconds; idle threads wait for work by spinning for up to 0.2 s
+PRODUCT_RUNS = 3  # rounds of matrix products, of which the fastest counts
 COMPARED_IMAGES = 4
 
 logger = logging.getLogger(__name__)
@@ -44,18 +44,18 @@ class Settings:
     """What is timed, and how.
 
     Attributes:
-        runtimes: keys of `exporting.FORMATS`, `tensorflow`, `all`.
-        precisions: of the exported files; empty: see `chosen_files`.
-        peers: of `peers.PEERS`.
-        batch: images at once.
-        runs: counted rounds.
-        warmup: rounds before them that do not count.
-        cpus: that each process may use; all by default.
-        files: folder of files that `qepose export --format all` wrote; by default
-            they are exported for the occasion.
+        runtimes: Keys of `exporting.FORMATS`, `tensorflow` or `all`.
+        precisions: The precisions of the exported files, see `chosen_files`.
+        peers: Names in `peers.PEERS`.
+        batch: The number of images in a batch.
+        runs: The number of rounds that count.
+        warmup: The number of rounds before these, which do not count.
+        cpus: The number of CPUs that each process may use; by default all.
+        files: The folder that `qepose export --format all` wrote. By default the model
+            is exported into a temporary folder.
 
     Raises:
-        ValueError: a number is too small, or a name does not exist.
+        ValueError: A number is too small, or a name does not exist.
     """
 
     runtimes: Sequence[str] = (TENSORFLOW,)
@@ -79,14 +79,14 @@ class Settings:
 
 @dataclass
 class _Contest(contextlib.AbstractContextManager):
-    """The processes, and which of them knows which call."""
+    """The processes, and the process of each call."""
 
     cpus: int | None
     workers: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     requests: dict[str, Callable[[], float]] = field(default_factory=dict)
 
     def enter(self, name: str, start: Callable, *arguments: Any) -> Worker:
-        """Starts a process; its calls are timed from now on."""
+        """Starts a process and adds its calls to those that are timed."""
         worker = Worker(name, start, *arguments, cpus=self.cpus)
         self.workers.enter_context(worker)
         for call in worker.calls:
@@ -104,21 +104,24 @@ def side_by_side(
     settings: Settings,
     calibration: Sequence[np.ndarray] = (),
 ) -> Report:
-    """Times a model's stages, its exported files and its peers, alternately.
+    """Times the stages of a model, its exported files and its peers alternately.
 
-    Each runtime has a process of its own, and all of them take turns: one call of each
-    in every round.
+    Each runtime has a process of its own, and every round has one call of each.
 
     Args:
-        model: that is timed at its input size.
-        contents: image files by name; a batch repeats them as often as it must.
-        settings: what is timed.
+        model: The model, which is timed at its input size.
+        contents: The contents of image files by name, repeated to fill a batch.
+        settings: What is timed, and how.
         calibration: `[H, W, 3]` uint8 images for `int8`.
 
+    Returns:
+        A report with a row for each call.
+
     Raises:
-        ValueError: something does not exist, an image is none, or a runtime fails.
-        ImportError: what is asked for is not installed.
-        FileNotFoundError: an exported file is not there.
+        ValueError: A peer does not have the backbone, an image cannot be decoded, or a
+            runtime fails.
+        ImportError: A package of a runtime or peer is not installed.
+        FileNotFoundError: An exported file does not exist.
     """
     images = [_image(*item) for item in contents.items()]
     backbone = model.backbone_name
@@ -167,7 +170,7 @@ def _enter_all(
     settings: Settings,
     references: References,
 ) -> dict[str, Comparison]:
-    """Starts every process; what answers is compared with Keras."""
+    """Starts all processes and compares the poses of the runtimes with Keras."""
     batch, side = settings.batch, model.input_size
     apart = {}
 
@@ -210,7 +213,7 @@ def _timed(
 
 
 def _operations(model: PoseEstimator) -> tuple[float, float]:
-    """Multiplications and additions for an image: of the body, and of head kernels."""
+    """Returns the operations of the body and of the head's kernels for an image."""
     side = model.input_size
     within = {weight.path for weight in model.body.trainable_weights}
     kernels = [

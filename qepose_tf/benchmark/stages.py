@@ -1,20 +1,20 @@
-"""Where the time goes in TensorFlow: each stage by itself, and the whole.
+"""Times each stage of a model in TensorFlow, and the whole.
 
-The stages are the parts of the model's own graph, with its weights as constants, as
-every exported file has them. Each takes what the stage before it put out.
+The stages are parts of the model's graph, with its weights as constants, as in exported
+files. The input of each stage is the output of the one before.
 
-`REST` is what the sparse design must keep small: from uint8 pixels to poses, all but
-the body's and the head's convolutions. It is the sum of the stages that are neither:
-the resize; the head, less the head's convolutions alone; the poses; the suppression.
-The convolutions alone are a graph of nothing but the head's convolutions and products,
-with the norms and activations that TensorFlow computes along with them. It lacks the
-upsampling, the sampling at the queries and all that decodes.
+`REST` is the time from uint8 pixels to poses without the convolutions of body and head,
+which the sparse design has to keep small. It is the sum of the resize, the head without
+its convolutions, the poses and the suppression. The time of the head's convolutions is
+that of a graph with only the convolutions and matrix products of the head, and with the
+norms and activations that TensorFlow fuses with them. This graph has no upsampling, no
+sampling at the queries and no decoding.
 
-`LEFT` is the same by taking away: the whole without the image's decoding, less the
-body, less the head's convolutions. It should be a little less than `REST`, as a part of
-one stage may run beside another; but it is a small difference of two long times, and
-only means something where both were steady. TensorFlow's own times by operation would
-not do: operations run beside each other and add up to more than what passes.
+`LEFT` measures the same by subtraction: the whole without image decoding, minus the
+body, minus the head's convolutions. It should be a little less than `REST`, because
+parts of two stages may run at the same time. As a small difference of two long times it
+is only accurate if both were steady. TensorFlow's own times by operation cannot be
+used: operations run in parallel, and their sum is more than the time that passes.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,11 +47,11 @@ Call = Callable[[], Any]
 
 
 def start(file: Path, contents: Sequence[bytes]) -> Loaded:
-    """The stages of a model file, and matrix products.
+    """Loads the stages of a model, and matrix products.
 
     Args:
-        file: a `.keras` file.
-        contents: of image files, one for each image of the batch.
+        file: A `.keras` file.
+        contents: The contents of image files, one for each image of the batch.
     """
     calls, answer = stages(load_model(file), contents)
     return Loaded({**calls, **tensorflow_products()}, answer)
@@ -60,15 +60,15 @@ def start(file: Path, contents: Sequence[bytes]) -> Loaded:
 def stages(
     model: PoseEstimator, contents: Sequence[bytes]
 ) -> tuple[dict[str, Call], Callable[[np.ndarray], dict[str, np.ndarray]]]:
-    """Calls that each run one stage or the whole, by name, and what detects.
+    """Returns calls that each run one stage or the whole.
 
     Args:
-        model: that is timed at its input size.
-        contents: of image files, one for each image of the batch.
+        model: The model, which is timed at its input size.
+        contents: The contents of image files, one for each image of the batch.
 
     Returns:
-        The calls, in order; and a function from uint8 frames `[B, H, W, 3]` to what
-        `exporting.serving` puts out.
+        The calls by name, in order, and a function from `[B, H, W, 3]` uint8 images to
+        the outputs that `exporting.served_graph` describes.
     """
     model = float32_model(model)
     side, fill = model.input_size, fill_colour(model)
@@ -94,7 +94,7 @@ def stages(
     whole = Frozen.of(partial(detect, model), _specs(tf.constant(pixels)))
 
     def answer(frames: np.ndarray) -> dict[str, np.ndarray]:
-        found = whole(tf.constant(frames))
+        found = whole(tf.convert_to_tensor(frames))
         return {name: value.numpy() for name, value in found.items()}
 
     def from_file() -> list[np.ndarray]:
@@ -117,20 +117,20 @@ def stages(
 
 
 def _branches(model: PoseEstimator) -> list:
-    """The body's maps in the model's own graph."""
+    """Returns the body's maps in the graph of the model."""
     first, *others = model.get_layer("general_feature").input
     upsampled = (model.get_layer(f"upsample_{i + 1}") for i in range(len(others)))
     return [first, *(layer.input for layer in upsampled)]
 
 
 def _head(model: PoseEstimator) -> Callable:
-    """From the branches to the maps that the decoder takes."""
+    """Returns a function from the body's maps to the inputs of the decoder."""
     maps = model.get_layer("decoder").input
     return partial(keras.Model(_branches(model), maps), training=False)
 
 
 def _candidates(model: PoseEstimator, maps: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """The poses of the best cells, as the decoder regresses them."""
+    """Returns scores, poses and cells of the best cells, as the decoder does."""
     score_map, features, offsets = maps
     decoder = model.get_layer("decoder")
     peaks = decode.local_maxima(tf.clip_by_value(score_map, 0.0, 1.0))
@@ -147,7 +147,7 @@ def _people(model: PoseEstimator, candidates: Sequence[tf.Tensor]) -> dict:
 def _head_convolutions(
     model: PoseEstimator, branches: Sequence[tf.Tensor]
 ) -> tuple[Callable, list[tf.Tensor]]:
-    """The head's convolutions and products as a graph, and what it takes."""
+    """Returns a graph of the head's convolutions and products, and its inputs."""
     names = {layer.name for layer in model.layers}
     general = model.get_layer("general_feature").output
     query = model.get_layer("keypoint_query").output
@@ -175,15 +175,15 @@ def _head_convolutions(
 
 
 def _graph(run: Callable, example: Any) -> Callable:
-    """A function of tensors like those of the example, its weights frozen.
+    """Freezes a function whose arguments are like an example.
 
     Args:
-        run: takes a tensor or a list of tensors, returns tensors.
-        example: what it will take.
+        run: A function of a tensor or a list of tensors that returns tensors.
+        example: An example of its argument.
     """
     frozen = Frozen.of(run, _specs(example))
-    # Of several tensors the frozen function takes no list, and trying to tell why it
-    # does not costs it ten milliseconds; a function around it takes them one by one.
+    # A frozen function refuses a list of tensors, and takes 10 ms to prepare the error
+    # even if another signature fits; so a function around it takes them one by one.
     flat = tf.function(
         lambda *tensors: frozen.function(*tensors),
         input_signature=tf.nest.flatten(_specs(example)),
@@ -202,6 +202,6 @@ def _specs(tensors: Any) -> Any:
 
 
 def _settled(outputs: Any) -> Any:
-    """Waits for devices that compute while Python goes on."""
+    """Returns the outputs when the devices have computed them."""
     tf.test.experimental.sync_devices()
     return outputs

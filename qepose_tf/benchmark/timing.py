@@ -1,4 +1,4 @@
-"""Several calls timed in turn, so that a noisy machine is as unkind to each."""
+"""Times several calls in turn, so that noise of the machine affects all of them."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,34 +9,41 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Timing:
-    """What one call took, round by round.
+    """The time of a call in each round.
 
     Attributes:
-        seconds: of each counted round.
+        seconds: The time of each round that counts, in s.
+
+    Example:
+        >>> Timing((1.0, 3.0)).ratio_to(Timing((2.0, 2.0)))
+        1.0
     """
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """Seconds; half of the rounds took less."""
+        """The median time in s."""
         return float(np.median(self.seconds))
 
     @property
     def low(self) -> float:
-        """Seconds; a tenth of the rounds took less."""
+        """The 10th percentile of the time in s."""
         return float(np.quantile(self.seconds, 0.1))
 
     @property
     def high(self) -> float:
-        """Seconds; a tenth of the rounds took more."""
+        """The 90th percentile of the time in s."""
         return float(np.quantile(self.seconds, 0.9))
 
     def ratio_to(self, other: "Timing") -> float:
-        """Median of the ratios, round by round, to what was timed beside it.
+        """Returns the median over rounds of the ratio to another call's time.
 
-        Both rounds of a ratio lie close together in time: where the machine's speed
-        drifts, this ratio drifts less than that of the medians.
+        The two times of a round are measured close together. If the speed of the
+        machine drifts, this ratio changes less than the ratio of the medians.
+
+        Args:
+            other: The times of a call in the same rounds.
         """
         return float(np.median(np.divide(self.seconds, other.seconds)))
 
@@ -50,14 +57,17 @@ def measure(
     """Times calls alternately: A B C A B C ...
 
     Args:
-        calls: by name.
-        runs: counted rounds.
-        warmup: rounds before them that do not count.
-        pause: seconds between two calls, for threads of the one to fall asleep before
-            the other begins.
+        calls: The calls by name.
+        runs: The number of rounds that count.
+        warmup: The number of rounds before these, which do not count.
+        pause: The time between two calls in s, in which the threads of one call go to
+            sleep before the next call begins.
+
+    Returns:
+        The times by name.
 
     Raises:
-        ValueError: there is nothing to time.
+        ValueError: There are no calls, or a number is too small.
     """
     if not calls or runs < 1 or warmup < 0:
         raise ValueError(
@@ -76,7 +86,7 @@ def measure(
 
 
 def timed(call: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
+    """Returns the time of a call in s."""
     started = time.perf_counter()
     call()
     return time.perf_counter() - started

@@ -1,7 +1,7 @@
-"""Processes that hold one runtime each and time it when they are asked to.
+"""Processes that load one runtime each and time its calls on request.
 
-Runtimes in one process would share its memory and its threads, and the threads of one
-that has just worked wait for more by spinning, on the CPUs that the next one needs.
+Runtimes in one process would share memory and threads. After a call, the threads of a
+runtime wait for more work by spinning, on the CPUs that the next runtime needs.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import Any
 
 from qepose_tf.benchmark.timing import Timing
 
-# What takes less is repeated until so many seconds have gone.
+# A call is repeated until so many seconds have passed.
 SHORTEST = 0.03
 
 logger = logging.getLogger(__name__)
@@ -24,11 +24,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a process can do.
+    """The functions of a loaded runtime.
 
     Attributes:
-        calls: to be timed, by name.
-        answer: from uint8 `[B, H, W, 3]` to detections, where there are some.
+        calls: The calls that can be timed, by name.
+        answer: A function from `[B, H, W, 3]` uint8 images to detections. None if the
+            runtime does not detect.
     """
 
     calls: Mapping[str, Callable[[], object]]
@@ -39,16 +40,17 @@ class Worker(contextlib.AbstractContextManager):
     """A process with one runtime.
 
     Args:
-        name: for messages.
-        start: a function of a module, called in the new process.
-        *arguments: of `start`.
-        cpus: how many CPUs the process may use; all by default.
-
-    Raises:
-        ValueError: the runtime does not start; the message says why.
+        name: The name in messages.
+        start: A module's function that loads the runtime, called in the new process.
+        *arguments: The arguments of `start`.
+        cpus: The number of CPUs that the process may use; by default all.
 
     Attributes:
-        calls: names of what can be timed.
+        name: The name in messages.
+        calls: The names of the calls that can be timed.
+
+    Raises:
+        ValueError: The runtime does not start. The message tells why.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Worker(contextlib.AbstractContextManager):
         start: Callable[..., Loaded],
         *arguments: Any,
         cpus: int | None = None,
-    ):
+    ) -> None:
         self.name = name
         context = multiprocessing.get_context("spawn")
         self._connection, other = context.Pipe()
@@ -73,12 +75,19 @@ class Worker(contextlib.AbstractContextManager):
             self.__exit__()
             raise
 
+    def __repr__(self) -> str:
+        return f"<Worker {self.name}: {', '.join(self.calls)}>"
+
     def seconds(self, call: str) -> float:
-        """What one call takes, by the process's own clock."""
+        """Returns the time of a call in s, measured in the process.
+
+        Args:
+            call: A name of `calls`.
+        """
         return self._asked("seconds", call)
 
     def answer(self, images: Any) -> dict[str, Any]:
-        """Detections on images of the size that the runtime takes."""
+        """Returns the detections on `[B, H, W, 3]` uint8 images."""
         return self._asked("answer", images)
 
     def _asked(self, request: str, argument: Any) -> Any:
@@ -110,13 +119,16 @@ def time_in_turn(
     warmup: int,
     pause: float,
 ) -> dict[str, Timing]:
-    """Like `timing.measure`, of calls that tell themselves how long they took.
+    """Times calls alternately, as `timing.measure` does, in their own processes.
 
     Args:
-        requests: by name; each returns seconds.
-        runs: counted rounds.
-        warmup: rounds before them that do not count.
-        pause: seconds before each call, for threads of the one to fall asleep.
+        requests: Functions by name that run a call and return its time in s.
+        runs: The number of rounds that count.
+        warmup: The number of rounds before these, which do not count.
+        pause: The time before each call in s, in which idle threads go to sleep.
+
+    Returns:
+        The times by name.
     """
     seconds: dict[str, list[float]] = {name: [] for name in requests}
     for number in range(-warmup, runs):
@@ -129,7 +141,7 @@ def time_in_turn(
 
 
 def mean_seconds(call: Callable[[], object]) -> float:
-    """Seconds of a call; of a short one the mean of several."""
+    """Returns the time of a call in s; the mean of several if the call is short."""
     count, started = 0, time.perf_counter()
     while True:
         call()
@@ -140,14 +152,14 @@ def mean_seconds(call: Callable[[], object]) -> float:
 
 
 def usable_cpus() -> int:
-    """How many CPUs this process may use."""
+    """Returns the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def check_cpus(cpus: int | None) -> None:
-    """Raises `ValueError` where a process cannot be bound to so many CPUs."""
+    """Raises `ValueError` if a process cannot be bound to so many CPUs."""
     if cpus is None:
         return
     if not hasattr(os, "sched_setaffinity"):
@@ -163,8 +175,8 @@ def _serve(
     cpus: int | None,
     shown: bool,
 ) -> None:
-    """The process: answers until the other end is closed."""
-    if cpus is not None:  # every runtime makes as many threads
+    """Serves requests in the new process until the connection is closed."""
+    if cpus is not None:  # runtimes start one thread for each CPU they may use
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cpus])
     if not shown:
         _silence()
@@ -176,6 +188,8 @@ def _serve(
             if request == "seconds":
                 result = mean_seconds(loaded.calls[argument])
             else:
+                # Only peers have no `answer`, and they are never asked for one.
+                assert loaded.answer is not None
                 result = dict(loaded.answer(argument))
             connection.send((True, result))
     except (EOFError, ConnectionError, KeyboardInterrupt):
@@ -186,7 +200,7 @@ def _serve(
 
 
 def _silence() -> None:
-    """Runtimes write of devices and delegates, which no setting turns off."""
+    """Hides messages about devices and delegates, which no setting turns off."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(nothing, stream)

@@ -1,6 +1,6 @@
-"""The `qepose` command: one function per command, nothing heavy before it runs.
+"""The `qepose` command line, one function per command.
 
-TensorFlow takes seconds to import, so each command imports what it needs.
+TensorFlow takes seconds to import, so each function imports what it needs when it runs.
 """
 
 import logging
@@ -21,6 +21,8 @@ from qepose_tf.cli.training import import_weights, train
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
+    # Plain text: an option and its default stand on one line of 80 columns.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Single-stage human pose estimation: train, evaluate, predict, export.",
 )
@@ -32,10 +34,18 @@ for _command in _COMMANDS:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code.
 
-    0: done; 1: failed, with one line on stderr; 2: wrong usage.
-
     Args:
-        arguments: Without the program's name; `sys.argv` by default.
+        arguments: The words after the program's name; those of `sys.argv` by default.
+
+    Returns:
+        0 if the command succeeded, 1 if it failed, with one line on stderr that says
+        why, 2 if the command line was wrong, and 75 if a training run was stopped by
+        SIGTERM and can be continued.
+
+    Example:
+        >>> main(["--version"])
+        qepose_tf ...
+        0
     """
     words = _with_defaults(sys.argv[1:] if arguments is None else list(arguments))
     return guarded(lambda: app(words, prog_name="qepose"), "--debug" in words)
@@ -44,9 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @app.callback(invoke_without_command=True)
 def _global_options(
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error.")
+        bool, typer.Option("--debug", help="Show the whole traceback of an error.")
     ] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.")
+    ] = False,
 ) -> None:
     if version:
         typer.echo(f"qepose_tf {__version__}")
@@ -55,7 +67,7 @@ def _global_options(
 
 
 def _with_defaults(words: list[str]) -> list[str]:
-    """Lets `--json` stand without a file (stdout) and `--debug` anywhere."""
+    """Makes `--json` without a file mean stdout, and `--debug` valid anywhere."""
     result = []
     for index, word in enumerate(words):
         result.append(word)

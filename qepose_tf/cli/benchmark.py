@@ -18,52 +18,59 @@ def benchmark(
         Path,
         typer.Argument(
             metavar="MODEL|CONFIG",
-            help="A .keras model file, or a config, whose model is timed untrained.",
+            help="A model file, or a config (untrained).",
             show_default=False,
         ),
     ],
     images: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="IMAGE|DIR",
-            help="Images, folders, globs; the first is timed. By default made ones.",
+            metavar="SOURCE",
+            help="Images, folders or globs.",
+            show_default="made ones",
         ),
     ] = None,
     runtime: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME",
-            help="tensorflow (by default), saved_model, tflite, onnx, openvino, all.",
+            metavar="NAME", help="A runtime, see above.", show_default="tensorflow"
         ),
     ] = None,
     precision: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Of the files; fp32, but for `all`: every one."
+            metavar="NAME", help="Of the exported files.", show_default="fp32"
         ),
     ] = None,
     peer: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="torch: timm's HRNet, the body alone."),
+        typer.Option(metavar="NAME", help="torch: the body of timm in PyTorch."),
     ] = None,
     files: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="What `export --format all` wrote; else exported now."
+            metavar="DIR",
+            help="Folder of `export --format all`.",
+            show_default="new files",
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Images at once.")] = 1,
-    runs: Annotated[int, typer.Option(help="Rounds that count.")] = 10,
-    warmup: Annotated[int, typer.Option(help="Rounds before them.")] = 2,
+    batch: Annotated[int, typer.Option(metavar="N", help="Images of a call.")] = 1,
+    runs: Annotated[int, typer.Option(metavar="N", help="Rounds that count.")] = 10,
+    warmup: Annotated[
+        int, typer.Option(metavar="N", help="Rounds before these, not counted.")
+    ] = 2,
     threads: Annotated[
-        int | None, typer.Option(help="CPUs of each process; by default all.")
+        int | None,
+        typer.Option(metavar="N", help="CPUs of each process.", show_default="all"),
     ] = None,
     json_file: Json = None,
 ) -> None:
-    """Time a model's stages, its exported files and its peers in one run.
+    """Time a model's stages, exported files and peers together.
 
-    All take turns, each runtime in a process of its own. The table holds medians and
-    the 10th and 90th percentiles of the rounds, and how far the poses are from Keras.
+    The runtimes are tensorflow, saved_model, tflite, onnx, openvino and all. Each has a
+    process of its own, and they take turns. The table holds the median and the 10th
+    and 90th percentiles of each call, and how far its poses are from Keras. With
+    --runtime all, every precision is timed unless --precision says which.
     """
     check_outputs(json_file)
     from qepose_tf.benchmark.side_by_side import Settings, side_by_side
@@ -85,7 +92,7 @@ def benchmark(
 
 
 def _prepared(source: Path, images: list[str] | None) -> tuple[Any, str, dict, list]:
-    """The model, where its weights are from, images' contents, and their pixels."""
+    """Returns the model, the origin of its weights, image files and their pixels."""
     from qepose_tf.images.decoding import read_image
 
     if images:
@@ -126,7 +133,7 @@ def _untrained(config: Any, images: list) -> Any:
 
 
 def _made_images(side: int) -> list[bytes]:
-    """JPEG files of usual proportions."""
+    """Returns made images of `side` x 4/3 `side` px, as JPEG files."""
     import io
 
     from PIL import Image

@@ -10,30 +10,44 @@ from qepose_tf.cli.terminal import progress_bar, show_report
 
 def prepare(
     annotations: Annotated[
-        str, typer.Option(help="COCO keypoint JSON; a path or URL.", show_default=False)
+        str, typer.Option(metavar="FILE", help="COCO keypoint JSON, a path or URL.")
     ],
-    images: Annotated[str, typer.Option(help="Folder of its images; a path or URL.")],
-    out: Annotated[str, typer.Option(help="Folder to write.", show_default=False)],
-    shards: Annotated[int, typer.Option(min=1, help="Number of TFRecord files.")],
+    images: Annotated[
+        str, typer.Option(metavar="DIR", help="Folder of the images, a path or URL.")
+    ],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Folder to write.")],
+    shards: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Number of TFRecord files.")
+    ],
     skeleton: Annotated[
-        str, typer.Option(help="coco, crowdpose, or a .yaml or .json file.")
+        str,
+        typer.Option(metavar="NAME", help="coco, crowdpose or a file."),
     ] = "coco",
     only_labelled: Annotated[
         bool,
         typer.Option(
-            "--only-labelled", help="Leave out images without a labelled person."
+            "--only-labelled", help="Leave out images without labelled people."
         ),
     ] = False,
     limit: Limit = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Shards at once; by default the CPUs.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Shards written at once.",
+            show_default="one per CPU",
+        ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write anew what is there.")
+        bool, typer.Option("--overwrite", help="Replace an earlier data set there.")
     ] = False,
     json_file: Json = None,
 ) -> None:
-    """Write a data set as TFRecord files, or go on where this was stopped."""
+    """Write a data set as TFRecord files.
+
+    A command that was stopped continues with the first file that is missing.
+    """
     check_outputs(json_file)
     from qepose_tf.data.tfrecord.prepare import prepare as run
     from qepose_tf.skeleton import Skeleton

@@ -11,14 +11,14 @@ import typer
 from qepose_tf.cli.options import Json, Limit, Model, Overrides, check_outputs
 from qepose_tf.cli.terminal import show_report, show_table
 
-# Enough to know the range of every activation; more only cost time.
+# So many images show the range of every activation; more of them only take time.
 CALIBRATION_IMAGES = 128
 COMPARED_IMAGES = 4
 CONFIGS = (".yaml", ".yml")
 
 
 class ExportFormat(str, Enum):
-    """What `qepose export` writes."""
+    """The formats that `qepose export` writes."""
 
     saved_model = "saved_model"
     tflite = "tflite"
@@ -28,7 +28,7 @@ class ExportFormat(str, Enum):
 
 
 class Precision(str, Enum):
-    """What an exported file computes in."""
+    """The number formats that an exported file computes in."""
 
     fp32 = "fp32"
     fp16 = "fp16"
@@ -39,43 +39,62 @@ class Precision(str, Enum):
 
 def export(
     model: Model,
-    format: Annotated[ExportFormat, typer.Option("--format", show_default=False)],
-    out: Annotated[Path, typer.Option(help="File, or folder of several files.")],
+    format: Annotated[
+        ExportFormat,
+        typer.Option("--format", metavar="NAME", help="Format, see above."),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="PATH", help="File, or folder for --format all.")
+    ],
     precision: Annotated[
-        Precision | None, typer.Option(help="fp32, but for `all`: every one.")
+        Precision | None,
+        typer.Option(metavar="NAME", help="Precision, see above.", show_default="fp32"),
     ] = None,
     height: Annotated[
-        int | None, typer.Option(help="Of the images; by default the model's size.")
+        int | None,
+        typer.Option(
+            metavar="PX", help="Image height.", show_default="the model's input size"
+        ),
     ] = None,
-    width: Annotated[int | None, typer.Option(help="As --height.")] = None,
-    batch: Annotated[int, typer.Option(help="Images at once.")] = 1,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PX", help="Image width.", show_default="the model's input size"
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(metavar="N", help="Images of a call.")] = 1,
     calibrate: Annotated[
         str | None,
         typer.Option(
-            "--calibrate",
-            "--calibration",
-            metavar="IMAGES",
-            help="Folder or pattern, for int8.",
+            "--calibrate", metavar="IMAGES", help="Folder or glob of images, for int8."
         ),
     ] = None,
+    calibration: Annotated[str | None, typer.Option(hidden=True)] = None,
     verify: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="ANNOTATIONS IMAGES", help="Measure what it costs in AP."),
+        typer.Option(
+            metavar="FILE DIR", help="Annotations and images to measure AP on."
+        ),
     ] = None,
     max_ap_loss: Annotated[
-        float | None, typer.Option(min=0, help="AP that --verify lets a file lose.")
+        float | None,
+        typer.Option(metavar="AP", min=0, help="Refuse files that lose more AP."),
     ] = None,
     limit: Limit = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is there.")
+        bool, typer.Option("--overwrite", help="Replace an earlier export.")
     ] = False,
     json_file: Json = None,
 ) -> None:
-    """Write a model that takes uint8 images, and compare it with the original.
+    """Write a model for another runtime and compare its poses.
 
-    Height, width and batch are those of TFLite, ONNX and OpenVINO files; a SavedModel
-    takes any.
+    The exported model takes uint8 images. A saved_model is written in fp32 and takes
+    images of any size and number; a tflite file may have fp32, fp16, dynamic or int8,
+    an onnx file fp32, and an openvino folder fp32, fp16 or bf16. With --format all,
+    every one of these is written.
     """
+    # `--calibration` is the name of the argument in Python.
+    calibrate = calibrate or calibration
     if format is ExportFormat.all and precision:
         raise typer.BadParameter("--format all writes every precision")
     check_outputs(out, json_file, folder=True)
@@ -127,7 +146,7 @@ def _export_all(
     judge: Any,
     json_file: Path | None,
 ) -> None:
-    """Every format in every precision; what fails is named, the rest is written."""
+    """Writes every file that it can, then raises an error that names the others."""
     reports, faults = [], []
     for format, precision, path in files:
         report = {"format": format, "precision": precision, "out": str(path)}
@@ -178,12 +197,15 @@ def _judge(
 
 def info(
     source: Annotated[
-        Path, typer.Argument(help="A config, a .keras model file or a run's folder.")
+        Path,
+        typer.Argument(
+            metavar="SOURCE", help="Config, .keras model file or run folder."
+        ),
     ],
     overrides: Overrides = None,
     json_file: Json = None,
 ) -> None:
-    """Show size, cost, shapes and skeleton of a model; or how a run has done."""
+    """Show a model's size, cost and shapes, or a run's progress."""
     check_outputs(json_file)
     if overrides and source.suffix not in CONFIGS:
         raise ValueError(f"{source}: expected a config before {overrides[0]}")

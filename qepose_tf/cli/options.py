@@ -1,39 +1,62 @@
-"""Options that several commands have, and the check of what they will write."""
+"""The options that several commands share, and the check of the files they write."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from qepose_tf.cli.terminal import STDOUT
 from qepose_tf.files.whole_files import writable_folder
 
-Model = Annotated[Path, typer.Argument(help="A .keras model file.", show_default=False)]
+Model = Annotated[
+    Path,
+    typer.Argument(metavar="MODEL", help="A .keras model file.", show_default=False),
+]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Values that replace those of the config.",
+        show_default=False,
+    ),
 ]
 Json = Annotated[
     Path | None,
-    typer.Option("--json", metavar="[FILE]", help="Write the result as JSON."),
+    typer.Option(
+        "--json",
+        metavar="[FILE]",
+        help="Write the result as JSON; without FILE, print.",
+    ),
 ]
 Flip = Annotated[
-    bool, typer.Option("--flip", help="Look at the mirrored image, too, and average.")
+    bool,
+    typer.Option("--flip", help="Average with the poses of the mirrored image."),
 ]
 Scales = Annotated[
     str,
-    typer.Option(metavar="S,S,...", help="Sizes to look at, such as 0.5,1,2; merged."),
+    typer.Option(metavar="S,S,...", help="Image scales to merge, as 0.5,1,2."),
 ]
 NmsDistance = Annotated[
     float | None,
-    typer.Option(min=0, help="Share of a pose's size that makes two poses one."),
+    typer.Option(
+        metavar="SHARE", min=0, help="Suppress closer poses (share of pose size)."
+    ),
 ]
 MaxDetections = Annotated[
-    int | None, typer.Option(min=1, help="People per image, at most.")
+    int | None,
+    typer.Option(metavar="N", min=1, help="Most people that an image may have."),
 ]
 ScoreThreshold = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Decode only what scores more.")
+    float | None,
+    typer.Option(metavar="SCORE", min=0, max=1, help="Keep poses of a higher score."),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first images.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Use only the first N images."),
+]
+BatchSize = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Images that run together.")
+]
 
 
 def protocol(
@@ -42,11 +65,19 @@ def protocol(
     nms_distance: float | None,
     max_detections: int | None,
     score_threshold: float | None,
-) -> dict:
-    """The test-time protocol as `Detector` takes it.
+) -> dict[str, Any]:
+    """Returns the test-time options as keyword arguments of `Detector`.
+
+    Args:
+        flip: Whether the mirrored image is used, too.
+        scales: Numbers between commas.
+        nms_distance: The distance below which a pose is suppressed, as a share of
+            the pose's size. With None, the model's setting is used; likewise below.
+        max_detections: The most people of an image.
+        score_threshold: The score above which a pose is kept.
 
     Raises:
-        ValueError: the scales are no numbers.
+        ValueError: `scales` is not a list of numbers.
     """
     try:
         numbers = [float(scale) for scale in scales.split(",")]
@@ -64,7 +95,16 @@ def protocol(
 
 
 def check_outputs(*files: Path | None, folder: bool = False) -> None:
-    """Refuses what cannot be written, before any work; the first may be a folder."""
+    """Raises an error if an output cannot be written, before any work is done.
+
+    Args:
+        *files: The files to write; None and `STDOUT` are ignored.
+        folder: Whether the first of them may be an existing folder.
+
+    Raises:
+        IsADirectoryError: A folder stands where a file is to be written.
+        OSError: The folder of a file cannot be written to.
+    """
     for index, file in enumerate(files):
         if file is not None and file != STDOUT:
             if file.is_dir() and not (folder and index == 0):

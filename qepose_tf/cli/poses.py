@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from qepose_tf.cli.options import (
+    BatchSize,
     Flip,
     Json,
     Limit,
@@ -25,22 +26,26 @@ from qepose_tf.files.whole_files import writable_folder, write_file
 def evaluate(
     model: Model,
     annotations: Annotated[
-        str | None, typer.Option(help="COCO keypoint JSON; a path or URL.")
+        str | None,
+        typer.Option(metavar="FILE", help="COCO keypoint JSON, a path or URL."),
     ] = None,
     images: Annotated[
-        str | None, typer.Option(help="Folder of its images; a path or URL.")
+        str | None,
+        typer.Option(metavar="DIR", help="Folder of the images, a path or URL."),
     ] = None,
     tfrecords: Annotated[
         str | None,
-        typer.Option(help="In place of these two: what `prepare` wrote."),
+        typer.Option(metavar="DIR", help="In place of both: `prepare`'s folder."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Or a YAML file, whose data.val is scored.")
+        Path | None,
+        typer.Option(metavar="FILE", help="In place of both: a config with data.val."),
     ] = None,
     min_area: Annotated[
-        float, typer.Option(min=0, help="Only people of at least this area, px^2.")
+        float,
+        typer.Option(metavar="PX2", min=0, help="Ignore smaller people."),
     ] = 0.0,
-    batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    batch_size: BatchSize = 8,
     limit: Limit = None,
     flip: Flip = False,
     scales: Scales = "1",
@@ -51,15 +56,20 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write how well the score tells the quality: figures and a picture.",
+            help="Write how well scores predict OKS.",
         ),
     ] = None,
     results: Annotated[
-        Path | None, typer.Option(help="Write the poses as COCO results.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the poses as COCO results."),
     ] = None,
     json_file: Json = None,
 ) -> None:
-    """Score a model with COCO's ten keypoint figures."""
+    """Score a model with COCO's ten keypoint metrics.
+
+    The data set is given by --annotations and --images, by --tfrecords, or by the
+    data.val of a --config.
+    """
     read = _scored_data(annotations, images, tfrecords, config, limit)
     check_outputs(results, json_file)
     if calibration is not None:
@@ -93,7 +103,7 @@ def _scored_data(
     config: Path | None,
     limit: int | None,
 ) -> Callable[[Any], Any]:
-    """What reads the named data, or a config's `data.val`, for a skeleton."""
+    """Returns a function from a skeleton to the data set that the options name."""
     named = (bool(annotations), bool(images), bool(tfrecords), bool(config))
     if named not in ((1, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)):
         raise typer.BadParameter(
@@ -139,13 +149,20 @@ def _calibration(evaluation: Any, coco: Any, min_area: float, folder: Path) -> d
 def predict(
     model: Model,
     sources: Annotated[
-        list[str], typer.Argument(help="Images, folders, globs.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="SOURCE", help="Images, folders or globs.", show_default=False
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of drawn pictures, results.json.")],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Folder of pictures and results.json."),
+    ],
     min_score: Annotated[
-        float, typer.Option(min=0, max=1, help="Leave out people below it.")
+        float,
+        typer.Option(metavar="SCORE", min=0, max=1, help="Keep people above it."),
     ] = 0.2,
-    batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    batch_size: BatchSize = 8,
     flip: Flip = False,
     scales: Scales = "1",
     nms_distance: NmsDistance = None,
@@ -153,7 +170,7 @@ def predict(
     score_threshold: ScoreThreshold = None,
     json_file: Json = None,
 ) -> None:
-    """Find the people in images; draw them and write their poses."""
+    """Find people in images, draw them and write their poses."""
     from qepose_tf.images.finding import find_images
     from qepose_tf.inference.prediction_files import write_predictions
     from qepose_tf.inference.predictor import Predictor

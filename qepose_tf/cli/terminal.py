@@ -1,4 +1,4 @@
-"""What commands show: reports, progress bars, logs, errors in one line."""
+"""Output of the commands: reports, progress bars, logs and one-line errors."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,17 +14,21 @@ from typing import Any, TypeVar
 from qepose_tf.files.whole_files import write_file
 
 Item = TypeVar("Item")
-STDOUT = Path("-")  # what `--json` without a file means
-_INTERRUPTED = 130  # what typer makes of Ctrl-C
-_LONGEST = 300  # characters of an unforeseen error; TensorFlow's can fill a screen
+STDOUT = Path("-")  # the file of `--json` without a value
+_INTERRUPTED = 130  # typer's exit code after Ctrl-C
+# Characters shown of an unexpected error, for TensorFlow's can fill a screen.
+_LONGEST = 300
 
 
 def guarded(command: Callable[[], Any], debug: bool = False) -> int:
-    """Runs a command; an error becomes one line on stderr and exit code 1.
+    """Runs a command and turns an error into one line on stderr.
 
     Args:
-        command: Returns, or exits with its code.
-        debug: Let errors through, with their traceback.
+        command: A function that returns, or raises `SystemExit` with an exit code.
+        debug: Whether errors are raised, so that Python shows their traceback.
+
+    Returns:
+        The exit code: 0 after success, 1 after an error or Ctrl-C, else the command's.
     """
     # TensorFlow logs a missing GPU as an error; real errors are exceptions anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -46,11 +50,11 @@ def guarded(command: Callable[[], Any], debug: bool = False) -> int:
 
 
 def show_log(level: int = logging.INFO, also: str | None = None) -> None:
-    """Shows the package's log on stderr; of others only warnings.
+    """Shows the log of this package on stderr; other packages show only warnings.
 
     Args:
-        level: Of what is shown.
-        also: Another package whose log is shown.
+        level: The lowest level that is shown.
+        also: The name of another package whose log is shown like this one's.
     """
     logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
     for name in filter(None, ("qepose_tf", also)):
@@ -58,12 +62,12 @@ def show_log(level: int = logging.INFO, also: str | None = None) -> None:
 
 
 def show_report(report: dict[str, Any], json_file: Path | None, **shorter: str) -> None:
-    """Prints names and values, and writes them to a file where one is named.
+    """Prints a report, and writes it as JSON if a file is given.
 
     Args:
-        report: What JSON can hold, or NaN.
-        json_file: To write; `STDOUT` prints JSON and nothing else.
-        shorter: How a value is printed, where the whole would be too long.
+        report: Values by name, of the types of JSON; a float may be NaN.
+        json_file: The file to write. With `STDOUT`, JSON is printed and nothing else.
+        **shorter: The texts that are printed in place of values that are too long.
     """
     text = json_text(report)
     if json_file == STDOUT:
@@ -77,7 +81,11 @@ def show_report(report: dict[str, Any], json_file: Path | None, **shorter: str) 
 
 
 def show_table(rows: Sequence[Any]) -> None:
-    """Prints dataclasses of one kind as a table, on stderr: stdout may be JSON."""
+    """Prints dataclass instances as a table on stderr, for stdout may hold JSON.
+
+    Args:
+        rows: Instances of one dataclass; its fields are the columns.
+    """
     if not rows:
         return
     names = [field.name for field in dataclasses.fields(rows[0])]
@@ -92,7 +100,7 @@ def show_table(rows: Sequence[Any]) -> None:
 
 
 def json_text(report: dict[str, Any]) -> str:
-    """A report as JSON; NaN, which JSON does not have, becomes null."""
+    """Returns a report as JSON text, in which null stands for NaN."""
     plain = {
         key: None if isinstance(value, float) and math.isnan(value) else value
         for key, value in report.items()
@@ -106,7 +114,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return str(value)
     if isinstance(value, float):
-        tiny = 0 < abs(value) < 0.0005  # which three digits would call nothing
+        tiny = 0 < abs(value) < 0.0005  # three decimals would show 0.000
         return f"{value:.1e}" if tiny else f"{value:.3f}"
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -116,15 +124,28 @@ def _shown(value: Any) -> str:
 def counted(
     items: Iterable[Item], total: int, progress: Callable[[int, int], None]
 ) -> Iterator[Item]:
-    """Passes items on and tells a progress bar of each."""
+    """Yields the items and reports each to a progress bar.
+
+    Args:
+        items: The items.
+        total: The number of items.
+        progress: A function of (items done, total).
+    """
     for done, item in enumerate(items, start=1):
         progress(done, total)
         yield item
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr that takes (done, total); nothing where stderr is no terminal."""
+def progress_bar(title: str) -> Generator[Callable[[int, int], None], None, None]:
+    """Shows a progress bar on stderr if stderr is a terminal.
+
+    Args:
+        title: The text before the bar.
+
+    Yields:
+        A function of (items done, total) that moves the bar.
+    """
     from rich.console import Console
     from rich.progress import Progress
 

@@ -10,15 +10,17 @@ from qepose_tf.cli.terminal import STDOUT, show_report
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="A YAML file, see configs/.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="A YAML file, see configs/.")
+    ],
     overrides: Overrides = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier run of the name.")
+        bool, typer.Option("--overwrite", help="Replace an earlier run of this name.")
     ] = False,
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Insist on the run's folder: go on there, or begin."
+            "--resume", help="Continue the run in its folder, or start it there."
         ),
     ] = False,
     allow_change: Annotated[
@@ -26,16 +28,17 @@ def train(
         typer.Option(
             "--allow-change",
             metavar="KEY",
-            help="With --resume: a key in which the config may differ.",
+            help="Config key that --resume lets differ.",
         ),
     ] = None,
     limit: Limit = None,
     json_file: Json = None,
 ) -> None:
-    """Train a model as a config says; overrides look like train.epochs=3.
+    """Train a model as a config says.
 
-    A run of the same config that was stopped is gone on with. Exit code 75: SIGTERM
-    came, the checkpoint is written, and the same command goes on.
+    A value of the config is replaced by KEY=VALUE, for example train.epochs=3. A run
+    of the same config that was stopped is continued. Exit code 75 means that SIGTERM
+    stopped the run after a checkpoint, and that the same command continues it.
     """
     from qepose_tf.config.changes import limited
     from qepose_tf.config.reading import load_config
@@ -50,7 +53,7 @@ def train(
     check_outputs(json_file)
     from qepose_tf.training import run
 
-    # Keras' own lines go to stdout, where JSON must stand alone.
+    # Keras prints its progress on stdout, where nothing but JSON may stand.
     progress = False if json_file == STDOUT else None
     result = run.train(
         resolved,
@@ -70,13 +73,20 @@ def train(
 
 def import_weights(
     checkpoint: Annotated[
-        Path, typer.Argument(help="A PyTorch checkpoint: .pth or .safetensors.")
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT", help="A PyTorch file, .pth or .safetensors."
+        ),
     ],
-    config: Annotated[Path, typer.Option(help="A YAML file that says which backbone.")],
-    out: Annotated[Path, typer.Option(help="File to write, FILE.weights.h5.")],
+    config: Annotated[
+        Path, typer.Option(metavar="FILE", help="YAML file with the backbone's name.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="File to write, *.weights.h5.")
+    ],
     json_file: Json = None,
 ) -> None:
-    """Turn a public PyTorch checkpoint into backbone weights to start from."""
+    """Convert a public PyTorch checkpoint to backbone weights."""
     from qepose_tf.config.reading import load_config
 
     resolved = load_config(config)

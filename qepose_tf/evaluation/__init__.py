@@ -1,1 +1,1 @@
-"""People and ground truth: figures."""
+"""Metrics of detected people against the ground truth."""

@@ -1,4 +1,4 @@
-"""pycocotools' evaluator of keypoints, set up for a data set and a choice of images."""
+"""Sets up the keypoint evaluator of pycocotools for a data set."""
 
 import contextlib
 import io
@@ -21,10 +21,17 @@ def coco_evaluator(
     *,
     image_ids: Iterable[int] | None = None,
 ) -> COCOeval:
-    """An evaluator with ground truth and detections loaded; nothing has run yet.
+    """Returns an evaluator with the ground truth and the detections, not yet run.
 
-    The id of a detection is its place in `results`, counted from 1. The arguments
-    and errors are those of `qepose_tf.evaluation.evaluate.coco_metrics`.
+    Args:
+        coco: The data set with the ground truth.
+        results: COCO keypoint results. The id of a detection becomes its index in this
+            sequence, counted from 1.
+        image_ids: The ids of the images that count; all images by default.
+
+    Raises:
+        ValueError: No image is chosen, `image_ids` has unknown ids, or the results do
+            not fit the data set (see `detections`).
     """
     known = {record.image_id for record in coco.records}
     chosen = known if image_ids is None else {int(i) for i in image_ids}
@@ -51,11 +58,16 @@ def coco_evaluator(
 def detections(
     truth: COCO, results: Sequence[dict[str, Any]], coco: CocoDataset
 ) -> COCO:
-    """COCO keypoint results, indexed; an empty list is fine.
+    """Returns COCO keypoint results in pycocotools' form; there may be none.
+
+    Args:
+        truth: The ground truth in pycocotools' form.
+        results: The COCO keypoint results.
+        coco: The data set, for its skeleton and its name in messages.
 
     Raises:
-        ValueError: a result names an unknown image, has another number of keypoints,
-            or holds NaN or infinity.
+        ValueError: A result has an unknown image id, another number of keypoints than
+            the skeleton, or NaN or infinity among its numbers.
     """
     unknown = {result["image_id"] for result in results} - set(truth.imgs)
     if unknown:
@@ -79,7 +91,7 @@ def detections(
             )
         low = keypoints.reshape(-1, 3)[:, :2].min(axis=0)
         size = keypoints.reshape(-1, 3)[:, :2].max(axis=0) - low
-        # What COCO.loadRes adds; that call fails where there are no results.
+        # The box and area that COCO.loadRes adds; it fails if there are no results.
         found.append(
             {
                 "image_id": result["image_id"],
@@ -96,7 +108,7 @@ def detections(
 
 def _indexed(content: dict[str, Any]) -> COCO:
     coco = COCO()
-    # pycocotools writes its marks into the annotations.
+    # pycocotools adds entries to the annotations, so it gets copies.
     annotations = [dict(annotation) for annotation in content["annotations"]]
     coco.dataset = {**content, "annotations": annotations}
     with contextlib.redirect_stdout(io.StringIO()):

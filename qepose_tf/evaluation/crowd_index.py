@@ -1,12 +1,13 @@
-"""AP by crowd index: CrowdPose's easy, medium and hard images.
+"""AP on the easy, medium and hard images of CrowdPose, by their crowd index.
 
-An image's `crowdIndex`, between 0 and 1, says how far its people's boxes are filled
-by the joints of others. CrowdPose's tables call the three figures AP_E, AP_M and
-AP_H; here they are spelled out, for COCO's APM is the AP of people of medium size.
+The `crowdIndex` of an image, from 0 to 1, compares how many keypoints in a person's box
+belong to other people with how many are the person's own. CrowdPose's tables call the
+three metrics AP_E, AP_M and AP_H; their names are spelled out here, because COCO's APM
+is the AP of people of medium size.
 
 The limits are those of CrowdPose's own evaluator (`crowdposetools`, and `xtcocotools`
-after it), with which published figures are made: easy below 0.2, hard from 0.8. (Its
-paper names 0.1 as the upper limit of easy.)
+after it), which published results come from: easy is below 0.2, hard from 0.8. The
+paper gives 0.1 as the upper limit of easy.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from pycocotools.cocoeval import COCOeval
 
 from qepose_tf.data.coco.ground_truth import crowd_index
@@ -30,18 +32,20 @@ CROWD_FIGURES = ("AP_easy", "AP_medium", "AP_hard")
 def crowd_bands(
     images: Sequence[dict[str, Any]], source: str
 ) -> dict[str, list[Any]] | None:
-    """Image ids by the figure of `CROWD_FIGURES` that they count in.
+    """Groups image ids by their crowd index.
+
+    A warning tells how many images have no crowd index if others have one.
 
     Args:
-        images: entries of a COCO file's `images`.
-        source: the file's name, for messages.
+        images: The entries of `images` in a COCO file.
+        source: The name of the file, for messages.
 
     Returns:
-        A list of ids, possibly empty, for each figure; None where no image has a
-        `crowdIndex`. Where only some have one, a warning says how many.
+        A list of ids, which may be empty, for each name in `CROWD_FIGURES`; None if no
+        image has a `crowdIndex`.
 
     Raises:
-        ValueError: a crowd index is no number from 0 to 1.
+        ValueError: A crowd index is not a number from 0 to 1.
     """
     indices = {image["id"]: crowd_index(image, source) for image in images}
     indexed = {i: index for i, index in indices.items() if index is not None}
@@ -62,23 +66,24 @@ def crowd_bands(
 
 
 def crowd_precision(evaluator: COCOeval, source: str) -> dict[str, float]:
-    """AP of the easy, medium and hard images among those an evaluator scores.
+    """Computes AP separately on the easy, medium and hard images of an evaluator.
 
-    Each band is scored by pycocotools as if its images were all there are, which is
-    how CrowdPose's evaluator does it.
+    Each group is scored by pycocotools as if it were the whole data set, as CrowdPose's
+    evaluator does.
 
     Args:
-        evaluator: for keypoints, with its images, category and ranges set; it is not
-            changed. The first of its area ranges is used.
-        source: the annotation file's name, for messages.
+        evaluator: A keypoint evaluator with its images, category and area ranges set.
+            It is not changed. The first of its area ranges is used.
+        source: The name of the annotation file, for messages.
 
     Returns:
-        The `CROWD_FIGURES` in [0, 1], -1 where a band holds nobody (a log line names
-        it); nothing where no image has a `crowdIndex`.
+        The `CROWD_FIGURES` in [0, 1], or -1 for a group without people, which the log
+        names. The dict is empty if no image has a `crowdIndex`.
 
     Raises:
-        ValueError: see `crowd_bands`.
+        ValueError: A crowd index is not a number from 0 to 1.
     """
+    assert evaluator.cocoGt is not None  # an evaluator's constructor may leave it out
     images = [evaluator.cocoGt.imgs[i] for i in evaluator.params.imgIds]
     bands = crowd_bands(images, source)
     if bands is None:
@@ -93,7 +98,7 @@ def crowd_precision(evaluator: COCOeval, source: str) -> dict[str, float]:
 
 
 def _precision(evaluator: COCOeval, image_ids: list[Any]) -> float:
-    if not image_ids:  # pycocotools would take all images
+    if not image_ids:  # pycocotools would take an empty list for all images
         return -1.0
     band = COCOeval(evaluator.cocoGt, evaluator.cocoDt, "keypoints")
     band.params = copy.deepcopy(evaluator.params)
@@ -103,5 +108,5 @@ def _precision(evaluator: COCOeval, image_ids: list[Any]) -> float:
     with contextlib.redirect_stdout(io.StringIO()):
         band.evaluate()
         band.accumulate()
-    # -1 throughout where the images show nobody; no entry is -1 otherwise
-    return float(band.eval["precision"].mean())
+    # Without people all entries are -1, otherwise none is.
+    return float(np.asarray(band.eval["precision"]).mean())

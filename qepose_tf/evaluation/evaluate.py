@@ -1,9 +1,8 @@
-"""Predictions -> COCO results -> the ten COCO keypoint figures.
+"""From predictions to COCO results and to the ten COCO keypoint metrics.
 
-The figures are pycocotools' own (`COCOeval`, type "keypoints", at most 20
-detections per image), with the sigmas of the skeleton in place of COCO's 17.
-Around it stand only what files in the wild need (images listed twice, fields left
-out) and honest answers where pycocotools fails: no detections at all is 0.
+The metrics are those of pycocotools (`COCOeval`, type "keypoints", at most 20
+detections per image), with the sigmas of the skeleton in place of COCO's 17. Where
+pycocotools fails because there are no detections, the metrics are 0.
 """
 
 import contextlib
@@ -41,12 +40,21 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model scored on a dataset.
+    """The metrics of a model on a data set; printed, it is a table.
 
     Attributes:
-        metrics: the ten COCO figures by name, see `coco_metrics`.
-        results: the detections, COCO keypoint results.
-        score_oks_rank_correlation: see `score_oks_rank_correlation`.
+        metrics: The ten COCO keypoint metrics by name, see `coco_metrics`.
+        results: The detections as COCO keypoint results, in px of the original images.
+        score_oks_rank_correlation: Spearman's rank correlation of scores and OKS, -1 to
+            1, see `qepose_tf.evaluation.score_quality.score_oks_rank_correlation`.
+
+    Example:
+        >>> found = Evaluation({"AP": 0.5}, [], 0.25)
+        >>> print(found)
+        AP                          0.500
+        score_oks_rank_correlation  0.250
+        >>> found
+        <Evaluation AP 0.500, 0 detections>
     """
 
     metrics: dict[str, float]
@@ -55,11 +63,11 @@ class Evaluation:
 
     @property
     def AP(self) -> float:  # noqa: N802
-        """COCO's average precision over OKS 0.5 to 0.95, the first of the figures."""
+        """COCO's average precision, the mean over OKS thresholds 0.5 to 0.95."""
         return self.metrics["AP"]
 
     def to_dict(self) -> dict[str, float | None]:
-        """Returns the figures by name, ready for JSON.
+        """Returns the metrics by name, ready for JSON.
 
         The rank correlation is None where it is undefined: with fewer than two
         detections, or with the same score for all of them.
@@ -68,6 +76,9 @@ class Evaluation:
         return self.metrics | {
             "score_oks_rank_correlation": None if math.isnan(rank) else rank
         }
+
+    def __repr__(self) -> str:
+        return f"<Evaluation AP {self.AP:.3f}, {len(self.results)} detections>"
 
     def __str__(self) -> str:
         figures = self.to_dict()
@@ -88,10 +99,28 @@ def evaluate(
     progress: Progress | None = None,
     **protocol: Any,
 ) -> Evaluation:
-    """Runs a `PoseEstimator` on the images of a dataset and scores its poses.
+    """Runs a `PoseEstimator` on the images of a data set and scores its poses.
 
-    Only the images in `coco.records` count, so a reader's `limit` is honoured.
-    The other arguments are those of `predict_coco` and `coco_metrics`.
+    Args:
+        model: A `PoseEstimator`.
+        coco: The data set, see `read_coco`.
+        batch_size: The number of images that run together.
+        min_area: The area of the smallest person that counts, in px^2.
+        min_score: Only detections with a higher score are kept.
+        progress: A function of (images done, all images), called after each image.
+        **protocol: `flip`, `scales`, `nms_distance`, `max_detections` and
+            `score_threshold`, see `qepose_tf.inference.detector.Detector`.
+
+    Returns:
+        The metrics and the detections.
+
+    Raises:
+        ValueError: The skeletons of model and data set have different numbers of
+            keypoints, or an option is out of its range.
+
+    Example:
+        >>> val = read_coco("val.json", "val/")  # doctest: +SKIP
+        >>> print(evaluate(model, val, flip=True).AP)  # doctest: +SKIP
     """
     if model.skeleton.num_keypoints != coco.skeleton.num_keypoints:
         raise ValueError(
@@ -120,20 +149,21 @@ def predict_coco(
     progress: Progress | None = None,
     **protocol: Any,
 ) -> list[dict[str, Any]]:
-    """Detects the people on every image of a dataset.
+    """Detects the people in every image of a data set.
+
+    An image that cannot be read has no detections, and a warning names it.
 
     Args:
-        model: a `PoseEstimator`; its input size and normalisation are used.
-        coco: the dataset; EXIF orientation is ignored, as COCO's labels do.
-        batch_size: images of one padded shape that run together; fewer at a scale
-            above 1.
-        min_score: only detections that score higher are kept.
-        progress: called with (images done, images in all) after each image.
-        **protocol: of `Detector`: flip, scales, nms_distance, max_detections and
-            score_threshold.
+        model: A `PoseEstimator`.
+        coco: The data set. EXIF orientation is ignored, as in COCO's annotations.
+        batch_size: The number of images of one padded shape that run together; fewer
+            run together at a scale above 1.
+        min_score: Only detections with a higher score are kept.
+        progress: A function of (images done, all images), called after each image.
+        **protocol: The options of `evaluate`.
 
     Returns:
-        COCO keypoint results, the poses in pixels of the original images.
+        COCO keypoint results, with poses in px of the original images.
     """
     loop = PoseLoop(Detector(model, **protocol), model.input_size, batch_size)
     records = _by_shape(coco, model.input_size)
@@ -143,7 +173,7 @@ def predict_coco(
     for done, found in enumerate(loop(pictures), start=1):
         if progress is not None:
             progress(done, len(records))
-        if found.error is not None:
+        if found.people is None:
             unreadable += 1
             logger.warning(
                 "%s; it gets no poses (%d left out so far)", found.error, unreadable
@@ -162,7 +192,7 @@ def predict_coco(
 
 
 def _by_shape(coco: CocoDataset, short_side: int) -> list[ImageRecord]:
-    """Records of one padded shape side by side, so that their batches are full."""
+    """Sorts records by their padded shape, so that their batches are full."""
 
     def shape(record: ImageRecord) -> tuple[int, int]:
         hw = record.height, record.width
@@ -183,34 +213,35 @@ def coco_metrics(
     min_area: float = 0.0,
     explained: bool = True,
 ) -> dict[str, float]:
-    """The ten figures of COCO keypoints, by name (`FIGURES`).
+    """Computes the ten COCO keypoint metrics.
 
-    Where images carry CrowdPose's `crowdIndex`, `AP_easy`, `AP_medium` and `AP_hard`
-    follow, see `qepose_tf.evaluation.crowd_index`.
+    If images have CrowdPose's `crowdIndex`, `AP_easy`, `AP_medium` and `AP_hard` are
+    computed, too, see `qepose_tf.evaluation.crowd_index`.
 
-    With `min_area` > 0 the range "all" becomes [min_area, 1e10] px^2 of the original
-    image, with the meaning pycocotools gives every range: a smaller person is
-    ignored (no miss, and a detection that matches only this person is no false
-    positive), and so is an unmatched detection whose keypoints span a box of less
-    than `min_area`. APM, APL, ARM and ARL keep COCO's ranges. A single keypoint
-    spans no box: with K = 1 no range above 0 counts a false positive, so the
-    figures of those ranges read high; a warning says so for `min_area`.
+    With `min_area` > 0 the area range "all" becomes [min_area, 1e10] px^2 of the
+    original image. As in every area range of pycocotools, a smaller person is ignored:
+    it is not a miss, and a detection that matches only this person is not a false
+    positive. A detection without a match is ignored, too, if its keypoints span a box
+    of less than `min_area`. APM, APL, ARM and ARL keep COCO's ranges. As a single
+    keypoint spans no box, skeletons of one keypoint have no false positives in any
+    range above 0, and the metrics of these ranges are too high. A warning says so for
+    `min_area`.
 
     Args:
-        coco: the data set whose people are looked for. People, areas and ignored
-            regions are those of training. Keypoints outside their image count, too,
-            as in pycocotools.
-        results: COCO keypoint results; the 20 best of each image count.
-        image_ids: only these images count; all of them by default.
-        min_area: the smallest person that counts, in px^2.
-        explained: whether log lines name the ranges that hold no person.
+        coco: The data set with the ground truth. People, areas and ignored regions are
+            the same as in training. Keypoints outside the image count, as in
+            pycocotools.
+        results: COCO keypoint results. The 20 of the highest score in each image count.
+        image_ids: The ids of the images that count; all images by default.
+        min_area: The area of the smallest person that counts, in px^2.
+        explained: Whether the log names the area ranges without people.
 
     Returns:
-        The figures in [0, 1]; -1 where a range holds no person (a log line names it).
+        The metrics by name (`FIGURES`) in [0, 1], or -1 if no person is in the range.
 
     Raises:
-        ValueError: the results do not fit the data set, or `image_ids` names images
-            that are not in its records.
+        ValueError: The results do not fit the data set, or `image_ids` has ids that
+            are not in its records.
     """
     evaluator = coco_evaluator(coco, results, image_ids=image_ids)
     evaluator.params.areaRng[0] = [min_area, MAX_AREA]
@@ -241,7 +272,15 @@ def coco_metrics(
 
 
 def write_results(results: Sequence[dict[str, Any]], path: str | Path) -> None:
-    """Writes COCO results as JSON; the file is there completely or not at all."""
+    """Writes COCO results as a JSON file, completely or not at all.
+
+    Args:
+        results: The COCO keypoint results.
+        path: The file. Its folder is made if it does not exist.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, json.dumps(list(results)))

@@ -1,4 +1,4 @@
-"""Each detection's score beside its quality: the OKS with a person of the image."""
+"""Compares the score of each detection with its OKS, the quality it should predict."""
 
 import contextlib
 import copy
@@ -14,25 +14,28 @@ from qepose_tf.data.coco.annotations import MAX_AREA
 from qepose_tf.data.coco.dataset import CocoDataset
 from qepose_tf.evaluation.coco_evaluator import coco_evaluator
 
-IGNORED_OKS = 0.5  # from here on a detection counts as one of an ignored region
+# A detection with at least this OKS with an ignored region is left out.
+IGNORED_OKS = 0.5
 
 
 @dataclass(frozen=True)
 class ScoredDetections:
-    """Detections of the chosen images: what they scored and how good they are.
+    """The scores and the OKS of all detections in the chosen images.
+
+    A person counts if they have labelled keypoints, are not a crowd and have at least
+    the minimal area. All other annotations are ignored regions.
 
     Attributes:
-        ids: [D], the detections' ids in the evaluator.
-        scores: [D].
-        oks: [D], the best OKS over the image's people with labelled keypoints that
-            are no crowd and have at least the minimal area; 0 where there are none.
-        own_oks: [D], the OKS with the person that is this detection's own when
-            detections and people are paired one to one, the best pair first; 0 for
-            a detection that is left over, such as the second one of a person.
-        judged: [D], False for detections of ignored regions: their best match (OKS
-            of 0.5 or more) is a crowd, a person without labelled keypoints or one
-            that is too small.
-        people: number of people that count.
+        ids: `[D]`, the ids of the detections in the evaluator.
+        scores: `[D]`, the scores.
+        oks: `[D]`, the highest OKS with any person of the image that counts, or 0 if
+            there is none.
+        own_oks: `[D]`, the OKS with the person that the detection is paired with.
+            Detections and people are paired one to one, in the order of falling OKS.
+            A detection without a partner has 0, for example the second of a person.
+        judged: `[D]`, False for detections that belong to an ignored region: their OKS
+            with it is at least 0.5 and higher than with any person that counts.
+        people: The number of people that count.
     """
 
     ids: np.ndarray
@@ -44,13 +47,19 @@ class ScoredDetections:
 
 
 def scored_detections(evaluator: COCOeval, min_area: float = 0.0) -> ScoredDetections:
-    """Looks up the OKS of every detection of an evaluator, not of the best 20 only.
+    """Computes the OKS of all detections of an evaluator, not only of the best 20.
 
-    The evaluator's parameters stay as they are.
+    Args:
+        evaluator: An evaluator of `coco_evaluator`. Its parameters are not changed.
+        min_area: The area of the smallest person that counts, in px^2.
+
+    Returns:
+        The detections, image by image, in the order of falling scores.
     """
-    params = copy.copy(evaluator.params)
+    assert evaluator.cocoDt is not None  # `coco_evaluator` loads them
+    params: Any = copy.copy(evaluator.params)
     params.maxDets = [max(len(evaluator.cocoDt.anns), 1)]
-    # pycocotools also matches, once per range and threshold; the OKS is all we need.
+    # pycocotools matches once per area range and threshold, but only the OKS is needed.
     params.areaRng, params.iouThrs = [[0, MAX_AREA]], np.array([0.5])
     before, evaluator.params = evaluator.params, params
     with contextlib.redirect_stdout(io.StringIO()):
@@ -69,7 +78,7 @@ def scored_detections(evaluator: COCOeval, min_area: float = 0.0) -> ScoredDetec
 def _of_image(
     evaluator: COCOeval, image_id: int, min_area: float
 ) -> tuple[tuple[np.ndarray, ...], int]:
-    """The columns of `ScoredDetections` and the number of people of one image."""
+    """Returns the columns of `ScoredDetections` and the people of one image."""
     key = (image_id, evaluator.params.catIds[0])
     people, found = evaluator._gts[key], evaluator._dts[key]
     ignored = np.array(
@@ -78,7 +87,7 @@ def _of_image(
     oks = np.asarray(evaluator.ious[key]).reshape(len(found), len(people))
     labelled = oks[:, ~ignored].max(axis=1, initial=0.0)
     elsewhere = oks[:, ignored].max(axis=1, initial=0.0)
-    # computeOks sorts its rows by falling score, equal ones as they came
+    # computeOks sorts its rows by falling score and keeps the order of equal scores.
     scores = np.array([detection["score"] for detection in found], float)
     order = np.argsort(-scores, kind="mergesort")
     columns = (
@@ -98,17 +107,23 @@ def score_oks_rank_correlation(
     image_ids: Iterable[int] | None = None,
     min_area: float = 0.0,
 ) -> float:
-    """Spearman's rank correlation of the detections' scores and their OKS.
+    """Computes Spearman's rank correlation of the detections' scores and their OKS.
 
-    A detection's OKS is the best over the image's people with labelled keypoints
-    that are no crowd and have at least `min_area`. A detection that meets nobody
-    has OKS 0 and counts: to rank it last is what a score is for. Left out, as COCO
-    does, is a detection whose best match (OKS of 0.5 or more) is an ignored region:
-    a crowd, a person without labelled keypoints, one smaller than `min_area`.
+    A false positive has an OKS near 0 and counts, because a good score ranks it last.
+    Detections of ignored regions are left out, as COCO does (see `ScoredDetections`).
+
+    Args:
+        coco: The data set with the ground truth.
+        results: COCO keypoint results.
+        image_ids: The ids of the images that count; all images by default.
+        min_area: The area of the smallest person that counts, in px^2.
 
     Returns:
-        -1 to 1; NaN where it is undefined (fewer than two detections, or all of one
-        score or of one OKS).
+        The correlation in [-1, 1]. It is NaN for fewer than two detections, or if all
+        have the same score or the same OKS.
+
+    Raises:
+        ValueError: The results do not fit the data set.
     """
     evaluator = coco_evaluator(coco, results, image_ids=image_ids)
     found = scored_detections(evaluator, min_area)
@@ -116,21 +131,38 @@ def score_oks_rank_correlation(
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's: that of the ranks, equal values sharing the mean of theirs."""
+    """Computes Spearman's correlation, that of the ranks.
+
+    Args:
+        first: `[N]` numbers. Equal numbers share the mean of their ranks.
+        second: `[N]` numbers.
+
+    Returns:
+        The correlation in [-1, 1], or NaN as in `correlation`.
+    """
     return correlation(_ranks(first), _ranks(second))
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Pearson's; NaN for fewer than two values, or where one side is constant."""
+    """Computes Pearson's correlation.
+
+    Args:
+        first: `[N]` numbers.
+        second: `[N]` numbers.
+
+    Returns:
+        The correlation in [-1, 1], or NaN if there are fewer than two numbers or all
+        numbers of one side are equal.
+    """
     if len(first) < 2 or any(np.ptp(values) == 0 for values in (first, second)):
         return float("nan")
     return float(np.corrcoef(first, second)[0, 1])
 
 
 def _one_to_one(oks: np.ndarray) -> np.ndarray:
-    """[D, P] -> [D]: the best pair first, then the best of those still free."""
+    """Pairs detections and people by falling OKS: `[D, P]` to `[D]`, 0 if left over."""
     own = np.zeros(len(oks))
-    # A copy: taken rows and columns are struck out, -1 is below every OKS.
+    # Rows and columns of pairs become -1, which is below every OKS.
     free = oks.copy()
     for _ in range(min(free.shape)):
         detection, person = np.unravel_index(free.argmax(), free.shape)
@@ -140,6 +172,6 @@ def _one_to_one(oks: np.ndarray) -> np.ndarray:
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1; equal values share the mean of theirs."""
+    """Returns ranks from 1; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[inverse]

@@ -1,4 +1,4 @@
-"""SavedModel, TFLite, ONNX and OpenVINO files that take uint8 images."""
+"""Exports models to SavedModel, TFLite, ONNX and OpenVINO; all take uint8 images."""
 
 from qepose_tf.exporting.checks.comparison import Comparison
 from qepose_tf.exporting.exporter import FORMATS, Exporter, export

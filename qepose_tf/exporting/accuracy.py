@@ -1,4 +1,4 @@
-"""What each exported file costs in accuracy, on annotated images."""
+"""Measures the accuracy of exported files on annotated images."""
 
 import logging
 import time
@@ -20,7 +20,7 @@ from qepose_tf.images.letterbox import original_points
 
 logger = logging.getLogger(__name__)
 
-# How much AP a precision may lose against the Keras model on the same pixels.
+# The AP that a file of each precision may lose, compared with the Keras model.
 MAX_AP_LOSS = {
     "fp32": 0.001,
     "fp16": 0.005,
@@ -32,17 +32,18 @@ MAX_AP_LOSS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
+    """One row of the table of exported files.
 
     Attributes:
-        format: of the file, or `keras`.
-        precision: of the file.
-        megabytes: on disk; None for Keras.
-        max_pose_difference_px: from Keras at equal cells, among all decoded rows.
-        median_pose_difference_px: of the same distances.
-        ap: COCO AP of its poses.
-        ap_change: against Keras on the same pixels.
-        latency_ms: median of a call; a batch at once.
+        format: The format of the file, or `keras`.
+        precision: The precision of the file.
+        megabytes: The size on disk in MB, or None for Keras.
+        max_pose_difference_px: The largest distance of a keypoint from Keras' at equal
+            cells, in px.
+        median_pose_difference_px: The median of these distances, in px.
+        ap: The COCO AP of the poses.
+        ap_change: `ap` minus the AP of the Keras model on the same pixels.
+        latency_ms: The median time of a call with one batch, in ms.
         verdict: `passed`, `failed` or, for Keras, `reference`.
     """
 
@@ -58,23 +59,24 @@ class Row:
 
 
 class Judge:
-    """Runs exported files on annotated images; the rows it adds are the table.
-
-    Called as `Exporter.write` calls its judge.
+    """Measures the AP of exported files; an argument of `Exporter.write`.
 
     Args:
-        exporter: that writes the files; its model is the reference.
-        coco: the annotated images.
-        max_ap_loss: AP that a file may lose; by precision where it is None, see
-            `MAX_AP_LOSS`.
+        exporter: The exporter that writes the files. Its model is the reference.
+        coco: The annotated images.
+        max_ap_loss: The AP that a file may lose. With None, `MAX_AP_LOSS` of its
+            precision.
+
+    Attributes:
+        rows: The rows of the table, one for each file and each kind of reference.
 
     Raises:
-        ValueError: nobody is labelled in these images.
+        ValueError: No person is labelled in these images.
     """
 
     def __init__(
         self, exporter: Exporter, coco: CocoDataset, max_ap_loss: float | None = None
-    ):
+    ) -> None:
         self.rows: list[Row] = []
         self._exporter, self._coco = exporter, coco
         self._max_ap_loss = max_ap_loss
@@ -82,8 +84,20 @@ class Judge:
         if not any(len(record.area) for record in coco.records):
             raise ValueError(f"{coco.path}: expected people with keypoints, got none")
 
+    def __repr__(self) -> str:
+        return f"<Judge on {len(self._coco.records)} images, {len(self.rows)} rows>"
+
     def __call__(self, format: str, precision: str, path: Path) -> None:
-        """Adds the row of a file; raises `ValueError` where it loses too much AP."""
+        """Measures a file and adds its row.
+
+        Args:
+            format: The format of the file, a key of `FORMATS`.
+            precision: The precision of the file.
+            path: The file or folder.
+
+        Raises:
+            ValueError: The file loses more AP than it may.
+        """
         fixed = FORMATS[format].fixed
         expected, expected_ap = self._reference(fixed)
         answers = run_exported(format, path, self._batches(fixed))
@@ -111,7 +125,7 @@ class Judge:
             )
 
     def _reference(self, fixed: bool) -> tuple[list[Detections], float]:
-        """The Keras model's detections and AP on the same pixels."""
+        """Returns the detections and the AP of the Keras model on the same pixels."""
         if fixed not in self._references:
             model = self._exporter.model
             detector = keras_fixed_size if fixed else keras_any_size
@@ -151,7 +165,7 @@ class Judge:
         image, row = np.nonzero(scores > 0)
         image_ids = np.array([record.image_id for record in records], np.int64)
         results = coco_results(
-            image_ids[image],
+            image_ids[image].tolist(),
             poses[image, row],
             scores[image, row],
             keypoint_scores[image, row],
@@ -161,6 +175,6 @@ class Judge:
 
 
 def megabytes(path: Path) -> float:
-    """Size of a file, or of a folder's files."""
+    """Returns the size of a file, or of all files in a folder, in MB."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file()) / 1e6

@@ -1,4 +1,4 @@
-"""Every export format behind one call: written, run in its own runtime, compared."""
+"""Exports models, runs each file in its own runtime and compares its poses."""
 
 import contextlib
 import itertools
@@ -38,12 +38,13 @@ from qepose_tf.models.reading import load_model
 
 @dataclass(frozen=True)
 class Format:
-    """One row of `FORMATS`.
+    """The properties of an export format.
 
     Attributes:
-        precisions: that it can be written in.
-        fixed: whether the size of its images is chosen at export.
-        marker: file that tells an earlier export, where the format is a folder.
+        precisions: The precisions that the format can be written in.
+        fixed: Whether the size of the images is fixed at export.
+        marker: If the format is a folder, the file that shows that the folder holds an
+            earlier export. None if the format is a file.
     """
 
     precisions: tuple[str, ...]
@@ -60,12 +61,16 @@ FORMATS = {
 
 Judge = Callable[[str, str, Path], None]
 _SUFFIXES = {".tflite": "tflite", ".onnx": "onnx", "": "saved_model"}
-# Enough to know the range of every activation; more only cost time.
+# So many images show the range of every activation; more of them only take time.
 _CALIBRATION_IMAGES = 128
 
 
 def check_format(format: str, precision: str) -> None:
-    """Raises `ValueError` where there is no such format or it has no such precision."""
+    """Raises an error if a format or its precision does not exist.
+
+    Raises:
+        ValueError: There is no such format, or it has no such precision.
+    """
     if format not in FORMATS:
         raise ValueError(f"expected a format of {', '.join(FORMATS)}, got {format!r}")
     known = FORMATS[format].precisions
@@ -78,14 +83,21 @@ def check_format(format: str, precision: str) -> None:
 def check_request(
     format: str, precision: str, path: Path, overwrite: bool, calibrated: bool
 ) -> Path:
-    """Raises what `Exporter.write` would before any work, and returns where it writes.
+    """Checks the arguments of `Exporter.write` before any work is done.
 
     Args:
-        format: a key of `FORMATS`.
-        precision: one of the format's.
-        path: that is asked for.
-        overwrite: whether an earlier export there may be replaced.
-        calibrated: whether there are images to calibrate with.
+        format: A key of `FORMATS`.
+        precision: A precision of the format.
+        path: The file or folder to write.
+        overwrite: Whether an earlier export may be replaced.
+        calibrated: Whether there are calibration images.
+
+    Returns:
+        The path that `Exporter.write` writes to.
+
+    Raises:
+        FileExistsError: The path exists and may not be replaced.
+        ValueError: There is no such format or precision, or `int8` has no images.
     """
     check_format(format, precision)
     if precision == "int8" and not calibrated:
@@ -99,7 +111,7 @@ def check_request(
 
 
 def every_file(folder: Path) -> list[tuple[str, str, Path]]:
-    """Format, precision and path of all that can be written, in one folder."""
+    """Returns format, precision and path of every file that `folder` may hold."""
     suffixes = {"tflite": ".tflite", "onnx": ".onnx"}
     return [
         (name, precision, folder / f"{name}_{precision}{suffixes.get(name, '')}")
@@ -111,21 +123,27 @@ def every_file(folder: Path) -> list[tuple[str, str, Path]]:
 
 
 class Exporter(contextlib.AbstractContextManager):
-    """A model on its way into files; what several of them share is made once.
+    """Exports a model to several files, and makes what they share only once.
 
-    A context manager: it keeps converted graphs in a temporary folder.
+    It is a context manager, for converted graphs are kept in a temporary folder.
 
     Args:
-        model: a model, or the path of a `.keras` file.
-        height: of the images of fixed-size formats, a multiple of 32; the model's
-            input size by default.
-        width: as `height`.
-        batch: images at once of fixed-size formats.
-        images: `[H, W, 3]` uint8 to compare on; made ones by default.
-        calibration: `[H, W, 3]` uint8 images that tell the ranges of `int8`.
+        model: A `PoseEstimator`, or the path of a `.keras` file.
+        height: The height of the images of fixed-size formats in px, a multiple of 32;
+            by default the model's input size.
+        width: The width of these images, likewise.
+        batch: The number of images in a batch of fixed-size formats.
+        images: `[H, W, 3]` uint8 images for the comparison; by default made ones.
+        calibration: `[H, W, 3]` uint8 images that show the ranges of the activations,
+            for `int8`.
 
     Raises:
-        ValueError: a side is no multiple of 32.
+        ValueError: A side is not a multiple of 32, or the batch is empty.
+
+    Example:
+        >>> with Exporter(model) as exporter:  # doctest: +SKIP
+        ...     exporter.write("tflite", "pose.tflite", "fp16")
+        ...     exporter.write("onnx", "pose.onnx")
     """
 
     def __init__(
@@ -137,7 +155,7 @@ class Exporter(contextlib.AbstractContextManager):
         batch: int = 1,
         images: Iterable[np.ndarray] | None = None,
         calibration: Iterable[np.ndarray] = (),
-    ):
+    ) -> None:
         if not isinstance(model, PoseEstimator):
             model = load_model(model)
         self.model = float32_model(model)
@@ -149,7 +167,11 @@ class Exporter(contextlib.AbstractContextManager):
         self._calibration = list(calibration)
         self._folder = tempfile.TemporaryDirectory()
 
-    def __exit__(self, *_):
+    def __repr__(self) -> str:
+        size = f"{self.height}x{self.width} px"
+        return f"<Exporter of {self.model!r}: {size}, batch {self.batch}>"
+
+    def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
     def write(
@@ -164,22 +186,22 @@ class Exporter(contextlib.AbstractContextManager):
         """Writes one file or folder, runs it and compares its poses with the model's.
 
         Args:
-            format: a key of `FORMATS`.
-            path: to write: a file, or a folder; a SavedModel's is `path/1`, or `path`
-                itself where it ends in a number.
-            precision: one of the format's.
-            overwrite: whether an earlier export there is replaced.
-            judge: is called with format, precision and what was written; where it
-                raises, nothing stays.
+            format: A key of `FORMATS`.
+            path: The file or folder to write. A SavedModel is written to `path/1`, or
+                to `path` itself if its name is a number.
+            precision: A precision of the format.
+            overwrite: Whether an earlier export is replaced.
+            judge: A function of format, precision and path that checks the file before
+                it gets its name. If it raises an error, no file is left.
 
         Returns:
-            How far the exported model is from the Keras model.
+            The differences between the exported model and the Keras model.
 
         Raises:
-            FileExistsError: the path exists and may not be replaced.
-            ValueError: there is no such format or precision, `int8` has no images, the
-                format cannot express the model, or what was written does not give the
-                model's poses; nothing is left at the path then.
+            FileExistsError: The path exists and may not be replaced.
+            ValueError: There is no such format or precision, `int8` has no images, the
+                format cannot express the model, or the file does not give the model's
+                poses. No file is left.
         """
         calibrated = bool(self._calibration)
         path = check_request(format, precision, Path(path), overwrite, calibrated)
@@ -200,13 +222,14 @@ class Exporter(contextlib.AbstractContextManager):
         return comparison
 
     def framed(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Images in frames of the fixed size, batch by batch.
+        """Letterboxes images to the fixed size and batches them.
 
         Args:
-            images: `[H, W, 3]` uint8.
+            images: `[H, W, 3]` uint8 images of any sizes.
 
         Yields:
-            `[batch, height, width, 3]` uint8; the last repeats its last image.
+            `[batch, height, width, 3]` uint8. If the images do not fill the last batch,
+            its last image is repeated.
         """
         fill = metadata.fill_colour(self.model)
         frames = (fit_inside(i, self.height, self.width, fill)[0] for i in images)
@@ -214,7 +237,7 @@ class Exporter(contextlib.AbstractContextManager):
             yield np.stack(some + some[-1:] * (self.batch - len(some)))
 
     def frame_scale(self, height: int, width: int) -> np.ndarray:
-        """The scale `[2]` (x, y) that `framed` brings an image to its frame by."""
+        """Returns the scale `[2]` (x, y) that `framed` resizes an image by."""
         return inside_scale(height, width, self.height, self.width)[1]
 
     def _write(self, format: str, precision: str, path: Path) -> None:
@@ -248,7 +271,7 @@ class Exporter(contextlib.AbstractContextManager):
 
     @cached_property
     def traced(self) -> Callable:
-        """The Keras model as a graph: run eagerly, it keeps every layer's output."""
+        """The Keras model as a graph, which takes less memory than eager execution."""
         return traced(self.model)
 
     @cached_property
@@ -281,26 +304,26 @@ def export(
     overwrite: bool = False,
     **settings: Any,
 ) -> Comparison:
-    """Writes a model in one format, and compares it with the Keras model.
+    """Exports a model to one file or folder and compares it with the Keras model.
 
     Args:
-        model: A model, or the path of a `.keras` file.
-        path: File or folder to write.
-        format: `saved_model`, `tflite`, `onnx` or `openvino`; by default what the
-            path's suffix says, `.tflite` or `.onnx`, and a SavedModel without suffix.
-        precision: Of the format: `fp32`, `fp16`, `bf16`, `dynamic` or `int8`.
-        calibration: For int8: a folder or pattern of images, or `[H, W, 3]` uint8
-            arrays.
-        overwrite: Whether an earlier export may be replaced.
-        **settings: Of `Exporter`: height, width, batch, images.
+        model: A `PoseEstimator`, or the path of a `.keras` file.
+        path: The file or folder to write.
+        format: `saved_model`, `tflite`, `onnx` or `openvino`. By default, the suffix of
+            the path decides: `.tflite`, `.onnx`, or none for a SavedModel.
+        precision: `fp32`, `fp16`, `bf16`, `dynamic` or `int8`, if the format has it.
+        calibration: Images that `int8` is calibrated with: a folder, a glob, or
+            `[H, W, 3]` uint8 arrays.
+        overwrite: Whether an earlier export is replaced.
+        **settings: `height`, `width`, `batch` and `images`, see `Exporter`.
 
     Returns:
-        How far the file's poses are from the Keras model's.
+        The differences between the poses of the file and of the Keras model.
 
     Raises:
-        ValueError: No such format or precision, int8 without calibration, or the file
-            does not give the model's poses.
-        FileExistsError: The path exists and may not be overwritten.
+        FileExistsError: The path exists and may not be replaced.
+        ValueError: There is no such format or precision, `int8` has no images, or the
+            file does not give the model's poses.
 
     Example:
         >>> export(model, "pose.tflite", precision="fp16")  # doctest: +SKIP
@@ -322,6 +345,6 @@ def export(
 
 
 def _made_batches(side: int) -> list[np.ndarray]:
-    """A batch at the network's own size, and an image that must be resized."""
+    """Returns a batch whose images keep their size and one that has to be resized."""
     own = [made_image(side, side + side // 4, seed) for seed in (0, 1)]
     return [np.stack(own), made_image(side + side // 8, side - side // 8, 2)[None]]

@@ -1,17 +1,18 @@
-"""A model as one function, its weights in it."""
+"""Turns a model into one function whose weights are constants."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
-# Not in TensorFlow's public names, though every converter of it goes this way.
+# This function is not public in TensorFlow, though TensorFlow's converters use it.
 from tensorflow.python.framework.convert_to_constants import (
     convert_variables_to_constants_v2,
 )
 
 Outputs = dict[str, tf.Tensor]
-_LARGE = 4096  # bytes
+_LARGE = 4096  # bytes, from which `with_variables` makes a constant a variable
 
 
 @dataclass(frozen=True)
@@ -19,31 +20,37 @@ class Frozen:
     """A function from images to outputs whose weights are constants.
 
     A file with constants is written and loaded in a tenth of the time that a thousand
-    variables take, each with operations of its own to save and restore it.
+    variables take, because each variable has operations that save and restore it.
 
     Attributes:
-        function: returns the outputs in the order of their names.
-        specs: the outputs' names, shapes and types.
-        variables: the few that the function reads; see `with_variables`.
+        function: A concrete function that returns the outputs in the order of their
+            names.
+        specs: The names, shapes and types of the outputs.
+        variables: The variables that the function reads, see `with_variables`.
     """
 
-    function: tf.types.experimental.ConcreteFunction
+    function: Any
     specs: dict[str, tf.TensorSpec]
     variables: tuple[tf.Variable, ...] = ()
 
     @classmethod
     def of(cls, run: Callable[[tf.Tensor], Outputs], images: tf.TensorSpec) -> "Frozen":
-        """Traces a function of images and freezes its variables."""
+        """Traces a function and turns its variables into constants.
+
+        Args:
+            run: A function from images to outputs by name.
+            images: The shape and type of the images.
+        """
         traced = tf.function(run, input_signature=[images], autograph=False)
         concrete = traced.get_concrete_function()
         constant = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
         return cls(constant, concrete.structured_outputs)
 
     def with_variables(self) -> "Frozen":
-        """The same function; constants of `_LARGE` bytes and more become variables.
+        """Returns the same function with variables in place of its large constants.
 
         TensorFlow's graph optimiser copies constants several times when a loaded
-        function is first called: a second for every 20 MB of them.
+        function is first called, which takes a second for every 20 MB of them.
         """
         graph = self.function.graph.as_graph_def()
         large = {
@@ -56,7 +63,7 @@ class Frozen:
         graph.node.extend(small)
         source = self.function.inputs[0]
 
-        def run(images):
+        def run(images: tf.Tensor) -> list[tf.Tensor]:
             given = {name: variable.read_value() for name, variable in large.items()}
             return tf.graph_util.import_graph_def(
                 graph,
@@ -71,8 +78,8 @@ class Frozen:
         return Frozen(traced.get_concrete_function(), self.specs, variables)
 
     def __call__(self, images: tf.Tensor) -> Outputs:
-        """The outputs by name."""
-        # Freezing drops the names, and keeps the order of the flattened dict.
+        """Returns the outputs by name."""
+        # Freezing drops the names, but keeps the order of the flattened dict.
         rows = tf.nest.pack_sequence_as(self.specs, self.function(images))
         return {name: tf.identity(value, name=name) for name, value in rows.items()}
 
@@ -82,12 +89,13 @@ def write_signatures(
     variables: tuple[tf.Variable, ...] = (),
     **signatures: tuple[Callable, tf.TensorSpec],
 ) -> None:
-    """Writes a SavedModel of functions of one tensor each.
+    """Writes a SavedModel whose signatures take one tensor each.
 
     Args:
-        folder: to write.
-        variables: all that the functions read.
-        **signatures: by name, a function and what it takes.
+        folder: The folder to write.
+        variables: All variables that the functions read.
+        **signatures: A function and the shape and type of its argument, by the name of
+            the signature.
     """
     module = tf.Module()
     module.weights = variables

@@ -1,4 +1,4 @@
-"""`pose.json`: what a client must know about an exported model, in every format."""
+"""Makes `pose.json`, which tells clients how to use an exported model."""
 
 from typing import Any
 
@@ -17,14 +17,14 @@ def describe(
     width: int | None = None,
     batch: int | None = None,
 ) -> dict[str, Any]:
-    """Skeleton, input, normalisation, letterbox and outputs, as JSON takes them.
+    """Returns skeleton, input, normalisation, letterbox and outputs, ready for JSON.
 
     Args:
-        model: that is exported.
-        precision: of the file.
-        height: of its images; None where it takes any and resizes them inside.
-        width: of its images; None as `height`.
-        batch: images at once; None for any number.
+        model: The model that is exported.
+        precision: The precision of the file.
+        height: The height of its images in px, or None if it resizes images itself.
+        width: The width of its images in px, or None likewise.
+        batch: The number of images in a batch, or None for any number.
     """
     return {
         "schema": SCHEMA,
@@ -56,7 +56,7 @@ def describe(
 
 
 def fill_colour(model: PoseEstimator) -> list[int]:
-    """RGB of the padding: the mean colour in whole numbers."""
+    """Returns the colour of the padding, RGB in 0..255: the rounded mean colour."""
     return np.round(model.mean).clip(0, 255).astype(int).tolist()
 
 

@@ -1,14 +1,14 @@
-"""The model as it is served: images in, poses out, and nothing of Keras.
+"""The exported model as TensorFlow functions from uint8 images to poses.
 
-The functions here return a dict of
+The functions return a dict of
 
-- `poses` `[B, P, K, 2]` float32 (x, y) in pixels of the given images,
+- `poses` `[B, P, K, 2]` float32 (x, y) in px of the given images,
 - `scores` `[B, P]` float32, descending, 0 in empty rows,
 - `keypoint_scores` `[B, P, K]` float32,
-- `count` `[B]` int32: rows with a person, the first ones,
-- `cells` `[B, P, 2]` int32 (x, y): the stride-4 cell of the network's input that each
-  pose was regressed from. An image has no cell twice, so it says which rows of two
-  runtimes belong together.
+- `count` `[B]` int32, the number of rows that are not empty,
+- `cells` `[B, P, 2]` int32 (x, y), the stride-4 cell of the network's input that each
+  pose was regressed from. The cells of an image are all different, so they tell which
+  poses of two runtimes can be compared.
 """
 
 import tensorflow as tf
@@ -17,14 +17,17 @@ from qepose_tf.exporting.frozen import Frozen, Outputs
 from qepose_tf.images.letterbox import MAX_ASPECT
 from qepose_tf.models.pose_estimator import PoseEstimator
 
+# Type errors are ignored below where TensorFlow's annotations are incomplete: it gives
+# `Tensor` its operators at run time.
 OUTPUTS = ("poses", "scores", "keypoint_scores", "count", "cells")
 PAD_MULTIPLE = 64
 
 
 def float32_model(model: PoseEstimator) -> PoseEstimator:
-    """The model itself, or its copy in float32 where it computes in less.
+    """Returns the model, or a copy in float32 if it was trained in mixed precision.
 
-    Mixed precision is for training; an exported file computes in float32.
+    Args:
+        model: A model of any dtype policy.
     """
     if model.dtype_policy.name == "float32":
         return model
@@ -34,29 +37,29 @@ def float32_model(model: PoseEstimator) -> PoseEstimator:
 
 
 def detect(model: PoseEstimator, images: tf.Tensor) -> Outputs:
-    """Poses on images of the network's size: sides are multiples of 32.
+    """Detects people in images of the network's size.
 
     Args:
-        model: in float32.
-        images: `[B, H, W, 3]` uint8.
+        model: A model in float32.
+        images: `[B, H, W, 3]` uint8, with sides that are multiples of 32.
 
     Returns:
-        See the module.
+        The outputs that the module describes.
     """
     return _served(model(tf.cast(images, tf.float32), training=False))
 
 
 def resized_sides(source_hw: tf.Tensor, input_size: int) -> tf.Tensor:
-    """`fit_short_side` as TensorFlow operations, strips shrunk to `MAX_ASPECT`.
+    """Computes `fit_short_side` and `capped_short_side` as TensorFlow operations.
 
     Args:
-        source_hw: `[2]` height and width of an image.
-        input_size: of the model.
+        source_hw: `[2]`, height and width of an image in px.
+        input_size: The input size of the model in px.
 
     Returns:
-        `[2]` int32, height and width that the image is resized to.
+        `[2]` int32, the height and width that the image is resized to.
     """
-    # float64, to round as Python's numbers do
+    # In float64 the numbers are rounded as Python rounds them.
     source = tf.cast(source_hw, tf.float64)
     longest, shortest = tf.reduce_max(source), tf.reduce_min(source)
     shrink = MAX_ASPECT / tf.maximum(longest / shortest, MAX_ASPECT)
@@ -65,26 +68,26 @@ def resized_sides(source_hw: tf.Tensor, input_size: int) -> tf.Tensor:
 
 
 def detect_any_size(model: PoseEstimator, images: tf.Tensor) -> Outputs:
-    """Poses on images of any size.
+    """Detects people in images of any size.
 
-    The short side is brought to the model's input size with the aspect ratio kept
-    (`resized_sides`), and the right and bottom are padded with the mean colour. A side
-    longer than `MAX_ASPECT` input sizes is shrunk to that.
+    The images are resized with their aspect ratio, so that the short side has the
+    model's input size and the long side at most `MAX_ASPECT` times that. They are
+    padded at the right and bottom with the mean colour.
 
     Args:
-        model: in float32.
+        model: A model in float32.
         images: `[B, H, W, 3]` uint8.
 
     Returns:
-        See the module.
+        The outputs that the module describes.
     """
     source_hw = tf.shape(images)[1:3]
     resized_hw = resized_sides(source_hw, model.input_size)
-    padding = -resized_hw % PAD_MULTIPLE
+    padding = -resized_hw % PAD_MULTIPLE  # ty: ignore[unsupported-operator]
     resized = tf.image.resize(images, resized_hw, method="bilinear", antialias=True)
-    # to whole numbers, as images are resized in 8 bits everywhere else
+    # Pixels are rounded, because images are resized in 8 bits everywhere else.
     pixels = tf.clip_by_value(tf.round(resized), 0.0, 255.0)
-    # The padding has the mean colour, which is 0 behind the model's first layer.
+    # The padding has the mean colour, which the model's first layer turns into 0.
     sides = [[0, 0], [0, padding[0]], [0, padding[1]], [0, 0]]
     padded = tf.pad(pixels - model.mean, sides) + model.mean
     outputs = model(padded, training=False)
@@ -94,23 +97,29 @@ def detect_any_size(model: PoseEstimator, images: tf.Tensor) -> Outputs:
 
 
 def detect_encoded(detect_images: Frozen, encoded: tf.Tensor) -> Outputs:
-    """Poses on JPEG and PNG files of any sizes.
+    """Detects people in JPEG and PNG files of any sizes.
 
-    Each image runs alone: in a batch of one size each would be padded to the largest,
-    and what is found would depend on the neighbours.
+    The images run one by one. In a batch, each would be padded to the size of the
+    largest, and the poses would depend on the other images of the batch.
 
     Args:
-        detect_images: from `[1, H, W, 3]` uint8 to outputs.
-        encoded: `[B]` string. EXIF orientation is not applied.
+        detect_images: A function from `[1, H, W, 3]` uint8 to the outputs.
+        encoded: `[B]` string, the files. EXIF orientation is not applied.
 
     Returns:
-        See the module. An element that cannot be decoded fails the whole batch with an
-        `InvalidArgumentError` that gives its number.
+        The outputs that the module describes.
+
+    Raises:
+        InvalidArgumentError: A file cannot be decoded. The message has its number in
+            the batch. It is raised when the graph is run.
     """
 
-    def detect_one(numbered):
-        found = detect_images(decoded(*numbered)[None])
-        return {name: found[name][0] for name in detect_images.specs}
+    def detect_one(numbered: tuple[tf.Tensor, tf.Tensor]) -> Outputs:
+        found = detect_images(decoded(*numbered)[None])  # ty: ignore[not-subscriptable]
+        return {
+            name: found[name][0]  # ty: ignore[not-subscriptable]
+            for name in detect_images.specs
+        }
 
     rows = {
         name: tf.TensorSpec(spec.shape[1:], spec.dtype)
@@ -120,20 +129,23 @@ def detect_encoded(detect_images: Frozen, encoded: tf.Tensor) -> Outputs:
         detect_one,
         (tf.range(tf.size(encoded)), encoded),
         fn_output_signature=rows,
-        parallel_iterations=1,  # as many images at once would take their memory
+        parallel_iterations=1,  # each image that runs in parallel takes memory
     )
 
 
 def decoded(number: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
-    """Pixels of an encoded image, `[H, W, 3]` uint8; transparent ones are white.
+    """Decodes an image.
 
     Args:
-        number: for the error's message.
-        content: JPEG or PNG.
+        number: The number of the image in the batch, for the message of the error.
+        content: The content of a JPEG or PNG file.
+
+    Returns:
+        `[H, W, 3]` uint8, with white in place of transparent pixels.
     """
 
-    def decode(content):
-        # The accurate transform, as other decoders have it.
+    def decode(content: tf.Tensor) -> tf.Tensor:
+        # Other decoders use the accurate transform, too.
         return tf.cond(
             tf.io.is_jpeg(content),
             lambda: tf.io.decode_jpeg(
@@ -142,8 +154,8 @@ def decoded(number: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
             lambda: _on_white(tf.io.decode_png(content, channels=4)),
         )
 
-    # A decoder's own error says neither which element failed nor what was expected;
-    # only a data set can turn it into a value.
+    # The decoder's own error tells neither which element failed nor what was expected.
+    # Only `tf.data` can turn this error into a value.
     images = tf.data.Dataset.from_tensors(content).map(decode).ignore_errors()
     nothing = tf.zeros([0, 0, 3], tf.uint8)
     image, readable = images.reduce((nothing, False), lambda _, image: (image, True))
@@ -166,6 +178,9 @@ def _on_white(image: tf.Tensor) -> tf.Tensor:
 
 
 def _served(outputs: Outputs) -> Outputs:
-    present = tf.cast(outputs["scores"] > 0, tf.int32)
+    present = tf.cast(
+        outputs["scores"] > 0,  # ty: ignore[unsupported-operator]
+        tf.int32,
+    )
     outputs = {**outputs, "count": tf.reduce_sum(present, axis=1)}
     return {name: tf.identity(outputs[name], name=name) for name in OUTPUTS}

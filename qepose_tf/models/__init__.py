@@ -1,4 +1,4 @@
-"""The model and its files."""
+"""The pose estimator and its model files."""
 
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.models.reading import load_model

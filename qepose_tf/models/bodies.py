@@ -1,4 +1,4 @@
-"""Bodies: what turns an image into feature maps at strides 4 to 32."""
+"""Builds and names bodies, which turn images into feature maps at strides 4 to 32."""
 
 import math
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from qepose_tf.models.hrnet import VARIANTS, hrnet
 from qepose_tf.models.pyramid import NAME as PYRAMID_NAME
 
 STRIDES = (4, 8, 16, 32)
-_PROBE = 64  # pixels of an image that shows a body's strides
+_PROBE = 64  # side in px of the image that a body's strides are measured with
 
 
 def named_bodies() -> dict[str, Callable[..., keras.Model]]:
-    """The bodies that have a name: functions of `momentum` and `synchronized`."""
+    """Returns the named bodies, as functions of `momentum` and `synchronized`."""
     rows = {variant: partial(hrnet, variant) for variant in VARIANTS}
     return rows | {"efficientnet_lite0": efficientnet_lite0}
 
@@ -24,20 +24,20 @@ def named_bodies() -> dict[str, Callable[..., keras.Model]]:
 def build_body(
     backbone: str | keras.Model, momentum: float = 0.9, synchronized: bool = False
 ) -> keras.Model:
-    """Builds a named body, or takes a model as one.
+    """Builds a body from its name, or makes one of a functional model.
 
     Args:
-        backbone: a name, or a functional model from `[B, H, W, 3]` of any size to maps
-            at strides 4, 8, 16 and 32: as a list of four outputs, or, as KerasHub's
-            backbones have it, as `pyramid_outputs` with the keys `P2` to `P5`.
-        momentum: of batch normalisation; a model keeps its own.
-        synchronized: whether batch statistics are shared by all replicas; likewise.
+        backbone: The name of a body, or a functional model from `[B, H, W, 3]` of any
+            size to maps at strides 4, 8, 16 and 32. The maps are a list of four
+            outputs, or `pyramid_outputs` with the keys `P2` to `P5`, as in KerasHub.
+        momentum: The momentum of batch normalisation. A model keeps its own.
+        synchronized: Whether replicas share batch statistics. A model keeps its own.
 
     Returns:
-        A functional model with the four maps as a list.
+        A functional model whose outputs are the four maps.
 
     Raises:
-        ValueError: unknown name, or a model with other inputs or outputs.
+        ValueError: The name is unknown, or the model has other inputs or outputs.
 
     Example:
         >>> body = build_body("efficientnet_lite0")
@@ -61,7 +61,14 @@ def build_body(
 
 
 def to_config(backbone: str | keras.Model) -> str | dict[str, Any]:
-    """What `from_config` builds a backbone from: its name, or the model's config."""
+    """Returns the config of a backbone, from which `from_config` builds it again.
+
+    Args:
+        backbone: The name of a body, or a functional model.
+
+    Returns:
+        The name, or the config of the model.
+    """
     if isinstance(backbone, str):
         return backbone
     return keras.saving.serialize_keras_object(_four_maps(backbone))
@@ -70,11 +77,11 @@ def to_config(backbone: str | keras.Model) -> str | dict[str, Any]:
 def from_config(
     config: str | dict[str, Any], custom_objects: dict[str, Any] | None = None
 ) -> str | keras.Model:
-    """The inverse of `to_config`; a model has fresh weights.
+    """Builds a backbone from the result of `to_config`, with initial weights.
 
     Args:
-        config: of a backbone.
-        custom_objects: classes that the model consists of, by name.
+        config: The config of a backbone.
+        custom_objects: Classes of the model that are not registered, by name.
     """
     if isinstance(config, str):
         return config
@@ -82,7 +89,7 @@ def from_config(
 
 
 def name_of(body: keras.Model) -> str | None:
-    """The name of a body in `named_bodies`; None for one of the user's own."""
+    """Returns the name of a body in `named_bodies`, or None for a user's model."""
     layers = {layer.name for layer in body.layers}
     if "pyramid_2_lateral" in layers and "blocks_0_depthwise_conv" in layers:
         return "efficientnet_lite0"
@@ -93,17 +100,17 @@ def name_of(body: keras.Model) -> str | None:
 
 
 def layers_up_to(body: keras.Model, stride: int) -> list[keras.Layer]:
-    """The first layers of a body, before its map is first coarser than a stride.
+    """Returns the first layers of a body, up to a stride.
 
-    These are what transfers best: a short training leaves them as they came. A feature
-    pyramid comes without public weights and is never among them.
+    A short training freezes these layers, for they transfer best. Layers of a feature
+    pyramid are never among them, because no public weights of them exist.
 
     Args:
-        body: of `build_body`.
-        stride: 2, 4, 8, 16 or 32.
+        body: A body of `build_body`.
+        stride: The largest stride of the layers: 2, 4, 8, 16 or 32.
 
     Returns:
-        The layers in order; `body.layers` stands sorted from input to output.
+        The layers from the input on, up to the first with a larger stride.
     """
     first = []
     for layer, here in layer_strides(body):
@@ -114,10 +121,12 @@ def layers_up_to(body: keras.Model, stride: int) -> list[keras.Layer]:
 
 
 def layer_strides(body: keras.Model) -> list[tuple[keras.Layer, int]]:
-    """The body's layers and the stride of what each puts out.
+    """Returns the layers of a body with the strides of their outputs.
 
-    Of a layer without a map, such as the mean of one, the stride is the side of a large
-    image.
+    If the output of a layer is not a map, its stride is the side of a large image.
+
+    Args:
+        body: A body of `build_body`.
     """
     side = 16 * _PROBE
     shown = keras.Model(body.inputs[0], [layer.output for layer in body.layers])
@@ -127,7 +136,7 @@ def layer_strides(body: keras.Model) -> list[tuple[keras.Layer, int]]:
     strides = []
     for layer, spec in zip(body.layers, specs, strict=True):
         shape = keras.tree.flatten(spec)[0].shape
-        # A border that a layer pads makes its map a little larger than the stride says.
+        # Padding makes a map a little larger than the image divided by the stride.
         spatial = len(shape) == 4 and shape[1]
         stride = 2 ** round(math.log2(side / shape[1])) if spatial else side
         strides.append((layer, stride))
@@ -135,7 +144,7 @@ def layer_strides(body: keras.Model) -> list[tuple[keras.Layer, int]]:
 
 
 def _four_maps(model: keras.Model) -> keras.Model:
-    """A user's model with its maps in order, checked."""
+    """Checks a user's model and returns one whose outputs are the four maps."""
     maps = getattr(model, "pyramid_outputs", None)
     if maps is not None:
         missing = [key for key in ("P2", "P3", "P4", "P5") if key not in maps]

@@ -1,4 +1,4 @@
-"""Parameters, multiply-adds and activations."""
+"""Counts the parameters, multiply-adds and activations of a model."""
 
 import math
 
@@ -13,20 +13,20 @@ from qepose_tf.ops.geometry import STRIDE
 
 
 def trainable_params(model: keras.Model) -> int:
-    """Trainable numbers; moving statistics are not counted."""
+    """Returns the number of trainable parameters, without moving statistics."""
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
 def macs(model: PoseEstimator, height: int, width: int) -> int:
-    """Multiply-adds of convolutions and products for one image.
+    """Returns the multiply-adds of all convolutions and products for one image.
 
-    As the paper and DEKR count: every head as if it ran at every cell, and no batch
-    normalisation, ReLU, resizing or sampling.
+    They are counted as in the paper and in DEKR: as if every head ran at every cell,
+    and without batch normalisation, ReLU, resizing and sampling.
 
     Args:
-        model: the pose estimator.
-        height: of the input in pixels, a multiple of 32.
-        width: likewise.
+        model: The model.
+        height: The height of the input in px, a multiple of 32.
+        width: The width of the input in px, a multiple of 32.
     """
     pixels = height * width
     body = sum(
@@ -39,16 +39,16 @@ def macs(model: PoseEstimator, height: int, width: int) -> int:
 
 
 def activations(model: PoseEstimator, height: int, width: int) -> int:
-    """Numbers that the layers put out for one image.
+    """Returns the number of activations of all layers for one image.
 
-    A training step keeps about as many for the gradients, at 4 bytes each in float32
-    and 2 in mixed precision. What is sampled at chosen cells is not counted: it grows
-    with the people, not with the image.
+    A training step keeps about so many numbers for the gradients, with 4 bytes each in
+    float32 and 2 in mixed precision. Activations at chosen cells are not counted,
+    because their number grows with the people and not with the image.
 
     Args:
-        model: the pose estimator.
-        height: of the input in pixels, a multiple of 32.
-        width: likewise.
+        model: The model.
+        height: The height of the input in px, a multiple of 32.
+        width: The width of the input in px, a multiple of 32.
     """
     pixels = height * width
     body = sum(
@@ -60,8 +60,8 @@ def activations(model: PoseEstimator, height: int, width: int) -> int:
 
 
 def _numbers_per_cell(layer: keras.Layer) -> int:
-    """What one of the head's layers puts out at a cell, what it keeps inside, too."""
-    # The normalised image stands for the image itself, which is no layer's output.
+    """Returns the activations of a layer of the head at a cell, inner ones included."""
+    # The normalised image is not counted, as the image itself is not.
     if isinstance(layer, keras.Model | keras.layers.InputLayer | Normalise):
         return 0
     outputs = [
@@ -74,13 +74,13 @@ def _numbers_per_cell(layer: keras.Layer) -> int:
         inside = 2 * layer.num_keypoints * layer.channels  # convolution, norm
     elif isinstance(layer, PoseQueryEncoding):
         keypoints = layer.input[1].shape[3]
-        # Projected for each keypoint, gathered at four corners, added up, normalised.
+        # Keypoints are projected and gathered at four corners, summed and normalised.
         inside = (1 + 4) * keypoints * layer.units + 2 * layer.units
     return sum(outputs) + inside
 
 
 def _head_macs_per_cell(model: PoseEstimator) -> int:
-    """The head's layers all stand at stride 4; biases and norms do not multiply."""
+    """Returns the multiply-adds of the head at a cell; all its layers have stride 4."""
     of_body = {id(weight) for weight in model.body.weights}
     return sum(
         math.prod(weight.shape)

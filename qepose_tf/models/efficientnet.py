@@ -1,22 +1,22 @@
 """EfficientNet-Lite0 with a small feature pyramid: a body for phones and CPUs.
 
-EfficientNet-Lite is EfficientNet without squeeze-and-excitation and with ReLU6, which
-int8 kernels take whole. Layer names of the encoder are the keys of the public PyTorch
-checkpoints without their underscores and with `.` as `_`, for example
-`blocks_3_expand_conv`.
+EfficientNet-Lite is EfficientNet without squeeze-and-excitation and with ReLU6, for
+which int8 kernels exist. The names of the encoder's layers are the keys of the public
+PyTorch checkpoints without leading underscores and with `_` in place of `.`, for
+example `blocks_3_expand_conv`.
 """
 
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
 from qepose_tf.layers.cell_norm import MapNorm
 from qepose_tf.models.hrnet import Builder
 from qepose_tf.models.pyramid import top_down
 
-EPSILON = 1e-3  # of the batch normalisation that the public weights were trained with
+EPSILON = 1e-3  # of batch normalisation, as in the training of the public weights
 STEM = 32
-# Blocks of a stage: channels, kernel size, stride of the first, number of them, and by
-# how much each widens its input inside.
+# The blocks of each stage: channels, kernel size, stride of the first block, number of
+# blocks, and expansion, the factor by which a block widens its input.
 STAGES = (
     (16, 3, 1, 1, 1),
     (24, 3, 2, 2, 6),
@@ -26,21 +26,21 @@ STAGES = (
     (192, 5, 2, 4, 6),
     (320, 3, 1, 1, 6),
 )
-# The stages whose maps leave the encoder, at strides 4, 8, 16 and 32.
+# The stages whose maps the pyramid takes, at strides 4, 8, 16 and 32.
 TAPPED = (1, 2, 4, 6)
 PYRAMID = 64
 OUTPUTS = (24, 24, 40, 40)
 
 
 class _Encoder:
-    """Layers with EfficientNet-Lite's settings."""
+    """Makes layers with the settings of EfficientNet-Lite."""
 
-    def __init__(self, momentum: float, synchronized: bool):
+    def __init__(self, momentum: float, synchronized: bool) -> None:
         self._momentum = momentum
         self._synchronized = synchronized
 
-    def norm(self, x, name: str, relu: bool = True):
-        """Batch normalisation and, except after a projection, ReLU6."""
+    def norm(self, x: KerasTensor, name: str, relu: bool = True) -> KerasTensor:
+        """Adds batch normalisation and, if `relu`, ReLU6."""
         x = MapNorm(
             momentum=self._momentum,
             epsilon=EPSILON,
@@ -49,8 +49,10 @@ class _Encoder:
         )(x)
         return layers.ReLU(max_value=6.0, name=f"{name}_relu")(x) if relu else x
 
-    def conv(self, x, channels: int, size: int, strides: int, name: str):
-        """Convolution without bias, padded as TensorFlow pads."""
+    def conv(
+        self, x: KerasTensor, channels: int, size: int, strides: int, name: str
+    ) -> KerasTensor:
+        """Adds a convolution without bias, with TensorFlow's padding `same`."""
         return layers.Conv2D(
             channels,
             size,
@@ -61,8 +63,16 @@ class _Encoder:
             name=name,
         )(x)
 
-    def block(self, x, channels, size, strides, expansion, name):
-        """Widen, filter each channel, project; a shortcut where the shape stays."""
+    def block(
+        self,
+        x: KerasTensor,
+        channels: int,
+        size: int,
+        strides: int,
+        expansion: int,
+        name: str,
+    ) -> KerasTensor:
+        """Adds an inverted residual block, with a shortcut if the shape is kept."""
         y = x
         if expansion > 1:
             y = self.conv(y, expansion * x.shape[-1], 1, 1, f"{name}_expand_conv")
@@ -90,12 +100,13 @@ def efficientnet_lite0(
     """Builds EfficientNet-Lite0 and its feature pyramid.
 
     Args:
-        momentum: of batch normalisation.
-        synchronized: whether batch statistics are shared by all replicas.
+        momentum: The momentum of batch normalisation.
+        synchronized: Whether replicas share batch statistics.
 
     Returns:
-        A functional model from `[B, H, W, 3]`, sides multiples of 32, to four maps
-        `[B, H / s, W / s, C]`: C = 24, 24, 40, 40 for `s` in 4, 8, 16, 32.
+        A functional model from `[B, H, W, 3]`, with sides that are multiples of 32, to
+        four maps `[B, H / s, W / s, C]`, where s is 4, 8, 16, 32 and C is 24, 24, 40,
+        40.
     """
     build = _Encoder(momentum, synchronized)
     images = keras.Input((None, None, 3), name="images")

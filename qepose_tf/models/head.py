@@ -1,10 +1,13 @@
-"""The head at stride 4: displacements, and a score that knows them.
+"""Builds the head at stride 4, which predicts displacements and their score.
 
-The paper's ablations switch its parts off or replace them (Tables 2, 3 and 6).
+The paper's ablations switch parts of it off or replace them (Tables 2, 3 and 6).
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
 from qepose_tf.layers.keypoint_query import KeypointQuery, KeypointQueryEncoding
 from qepose_tf.layers.keypoint_regression import KeypointRegression
@@ -17,20 +20,26 @@ from qepose_tf.layers.pose_query import PoseQueryEncoding
 from qepose_tf.layers.upsample import Upsample
 from qepose_tf.models.hrnet import Builder
 from qepose_tf.models.settings import HeadSettings
+from qepose_tf.ops.facts import Tensor
 
 
-def build_head(branches: list, num_keypoints: int, settings: HeadSettings, norm: dict):
-    """From the body's maps to what a `PoseEstimator` decodes.
+def build_head(
+    branches: Sequence[KerasTensor],
+    num_keypoints: int,
+    settings: HeadSettings,
+    norm: dict[str, Any],
+) -> tuple[dict[str, KerasTensor], KerasTensor, KerasTensor, keras.Layer]:
+    """Builds the head on the maps of a body.
 
     Args:
-        branches: maps at strides 4, 8, 16 and 32.
+        branches: The maps at strides 4, 8, 16 and 32.
         num_keypoints: K.
-        settings: of the head.
-        norm: settings of batch normalisation.
+        settings: The settings of the head.
+        norm: The settings of batch normalisation.
 
     Returns:
-        A dict of the maps that rank cells, `[B, H, W, 1]` each; `keypoint_features`
-        and `query_offsets`, see `displacements`; and the layer from these and cells to
+        The maps that rank cells by name, each `[B, H, W, 1]`; `keypoint_features` and
+        `query_offsets`, see `displacements`; and the layer from these and cells to
         poses.
     """
     general = general_feature(branches)
@@ -58,11 +67,14 @@ def build_head(branches: list, num_keypoints: int, settings: HeadSettings, norm:
     return maps, features, offsets, encoding
 
 
-def general_feature(branches: list):
-    """All maps of the body at the size of the first, in one: `[B, H, W, C]`.
+def general_feature(branches: Sequence[KerasTensor]) -> KerasTensor:
+    """Resizes all maps of the body to the size of the first and concatenates them.
 
     Args:
-        branches: `[B, H / s, W / s, C]`, each at half the size of the one before.
+        branches: `[B, H / s, W / s, C]`, each of half the size of the one before.
+
+    Returns:
+        The general feature, `[B, H, W, C]`.
     """
     upsampled = [
         Upsample(2**i, "bilinear", name=f"upsample_{i}")(branch)
@@ -72,17 +84,22 @@ def general_feature(branches: list):
 
 
 def displacements(
-    general, num_keypoints: int, channels: int, semantic_points: int, kqe: bool, norm
-):
-    """The first hop at every cell, and the layer that goes on from chosen cells.
+    general: KerasTensor,
+    num_keypoints: int,
+    channels: int,
+    semantic_points: int,
+    kqe: bool,
+    norm: dict[str, Any],
+) -> tuple[KerasTensor, KerasTensor, keras.Layer]:
+    """Predicts the first hop at every cell, and makes the layer of the second hop.
 
     Args:
-        general: the general feature `[B, H, W, C]`.
+        general: The general feature, `[B, H, W, C]`.
         num_keypoints: K.
-        channels: of each keypoint's representation.
+        channels: The channels of each keypoint's representation.
         semantic_points: N.
-        kqe: whether there is a second hop.
-        norm: settings of batch normalisation.
+        kqe: Whether there is a second hop, the keypoint query encoding.
+        norm: The settings of batch normalisation.
 
     Returns:
         `keypoint_features` `[B, H, W, K, channels]`, `query_offsets`
@@ -100,26 +117,29 @@ def displacements(
 
 
 def instance_encoding(
-    general,
-    features,
-    offsets,
-    encoding,
+    general: KerasTensor,
+    features: KerasTensor,
+    offsets: KerasTensor,
+    encoding: keras.Layer,
     pose_query: str,
     channels: int,
     units: int,
-    norm,
-):
-    """What a cell is scored by, `[B, H, W, units]`.
+    norm: dict[str, Any],
+) -> KerasTensor:
+    """Computes the feature that a cell is scored by.
 
     Args:
-        general: the general feature `[B, H, W, C]`.
-        features: of `displacements`.
-        offsets: of `displacements`.
-        encoding: of `displacements`.
-        pose_query: a key of `settings.POSE_QUERIES`.
-        channels: of the instance feature.
-        units: of the result.
-        norm: settings of batch normalisation.
+        general: The general feature, `[B, H, W, C]`.
+        features: The keypoint features of `displacements`.
+        offsets: The query offsets of `displacements`.
+        encoding: The layer of `displacements`.
+        pose_query: A key of `settings.POSE_QUERIES`.
+        channels: The channels of the instance feature.
+        units: The channels of the result.
+        norm: The settings of batch normalisation.
+
+    Returns:
+        `[B, H, W, units]`.
     """
     build = Builder(**norm)
     instance = build.conv_norm_relu(
@@ -143,8 +163,8 @@ def instance_encoding(
     )
 
 
-def score(encoded, name: str = "score"):
-    """A linear float32 map `[B, H, W, 1]` that starts near zero."""
+def score(encoded: KerasTensor, name: str = "score") -> KerasTensor:
+    """Predicts a linear float32 map `[B, H, W, 1]`, which starts near zero."""
     return layers.Dense(
         1,
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
@@ -153,8 +173,8 @@ def score(encoded, name: str = "score"):
     )(encoded)
 
 
-def quality(encoded, norm):
-    """The additional quality branch: one more layer and a map of its own (Table 3)."""
+def quality(encoded: KerasTensor, norm: dict[str, Any]) -> KerasTensor:
+    """Predicts the map of the quality branch, with one more layer (Table 3)."""
     build = Builder(**norm)
     hidden = build.conv_norm_relu(
         encoded, encoded.shape[-1], 1, "quality_conv", "quality_bn"
@@ -162,11 +182,18 @@ def quality(encoded, norm):
     return score(hidden, "quality")
 
 
-def ranking(score_map, quality_map=None):
-    """What poses are ranked by: the score, times the quality where it is estimated.
+def ranking(score_map: Tensor, quality_map: Tensor | None = None) -> Tensor:
+    """Computes the ranking of cells: the score, times the quality if it is estimated.
 
-    Each is clipped to [0, 1] before ("the estimated instance score and pose regression
-    quality score are multiplied to select pose candidates").
+    The paper says that "the estimated instance score and pose regression quality score
+    are multiplied to select pose candidates". Both are clipped to [0, 1] before.
+
+    Args:
+        score_map: `[B, H, W, 1]`.
+        quality_map: `[B, H, W, 1]`, or None without a quality branch.
+
+    Returns:
+        `[B, H, W, 1]` in [0, 1].
     """
     clipped = ops.clip(score_map, 0.0, 1.0)
     if quality_map is None:

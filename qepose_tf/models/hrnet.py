@@ -1,13 +1,14 @@
 """HRNet: parallel branches at strides 4 to 32 that exchange features.
 
-Layer names are the keys of the public PyTorch checkpoints with `.` as `_`, for
-example `stage3_2_branches_1_0_conv2`.
+The names of layers are the keys of the public PyTorch checkpoints with `_` in place of
+`.`, for example `stage3_2_branches_1_0_conv2`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
 from qepose_tf.layers.cell_norm import batch_norm
 from qepose_tf.layers.upsample import Upsample
@@ -15,14 +16,14 @@ from qepose_tf.layers.upsample import Upsample
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of the table: what distinguishes the sizes of HRNet."""
+    """A size of HRNet, one row of `VARIANTS`."""
 
-    width: int  # channels of the stride-4 branch; each further branch doubles them
+    width: int  # channels of the branch at stride 4; each coarser branch doubles them
     stem: int = 64
     bottleneck: int = 64
     bottlenecks: int = 4
     modules: tuple[int, int, int] = (1, 4, 3)  # of stages 2, 3 and 4
-    blocks: int = 4  # BasicBlocks in each branch of a module
+    blocks: int = 4  # basic blocks in each branch of a module
 
 
 VARIANTS = {
@@ -36,22 +37,24 @@ VARIANTS = {
 
 
 class Builder:
-    """Layers with HRNet's settings, named after the checkpoints' keys.
+    """Makes layers with HRNet's settings, named after the keys of checkpoints.
 
     Args:
-        momentum: of batch normalisation.
-        synchronized: whether batch statistics are shared by all replicas.
+        momentum: The momentum of batch normalisation.
+        synchronized: Whether replicas share batch statistics.
     """
 
-    def __init__(self, momentum: float = 0.9, synchronized: bool = False):
+    def __init__(self, momentum: float = 0.9, synchronized: bool = False) -> None:
         self.momentum = momentum
         self.synchronized = synchronized
 
-    def conv(self, x, channels: int, size: int, name: str, strides: int = 1):
-        """Convolution without bias; 3x3 with stride 2 pads 1 on both sides."""
+    def conv(
+        self, x: KerasTensor, channels: int, size: int, name: str, strides: int = 1
+    ) -> KerasTensor:
+        """Adds a convolution without bias; with stride 2, it pads 1 on both sides."""
         padding = "same"
         if strides == 2:
-            # Keras' `same` pads only the far side here, which moves the features.
+            # Keras' `same` would pad only the far side here and shift the features.
             x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
             padding = "valid"
         return layers.Conv2D(
@@ -64,28 +67,36 @@ class Builder:
             name=name,
         )(x)
 
-    def norm(self, x, name: str):
-        """Batch normalisation."""
+    def norm(self, x: KerasTensor, name: str) -> KerasTensor:
+        """Adds batch normalisation."""
         return batch_norm(name, self.momentum, self.synchronized)(x)
 
-    def relu(self, x, name: str):
-        """ReLU."""
+    def relu(self, x: KerasTensor, name: str) -> KerasTensor:
+        """Adds a ReLU."""
         return layers.ReLU(name=name)(x)
 
-    def conv_norm_relu(self, x, channels, size, conv, norm, strides=1):
-        """Convolution, normalisation and ReLU under the given names."""
+    def conv_norm_relu(
+        self,
+        x: KerasTensor,
+        channels: int,
+        size: int,
+        conv: str,
+        norm: str,
+        strides: int = 1,
+    ) -> KerasTensor:
+        """Adds convolution, normalisation and ReLU with the given names."""
         x = self.norm(self.conv(x, channels, size, conv, strides), norm)
         return self.relu(x, f"{norm}_relu")
 
-    def basic_block(self, x, name: str):
-        """Two 3x3 convolutions with a shortcut."""
+    def basic_block(self, x: KerasTensor, name: str) -> KerasTensor:
+        """Adds two 3x3 convolutions with a shortcut."""
         channels = x.shape[-1]
         y = self.conv_norm_relu(x, channels, 3, f"{name}_conv1", f"{name}_bn1")
         y = self.norm(self.conv(y, channels, 3, f"{name}_conv2"), f"{name}_bn2")
         return self.relu(layers.Add(name=f"{name}_add")([x, y]), f"{name}_relu")
 
-    def bottleneck(self, x, channels: int, name: str):
-        """1x1, 3x3 and 1x1 to four times the channels, with a shortcut."""
+    def bottleneck(self, x: KerasTensor, channels: int, name: str) -> KerasTensor:
+        """Adds 1x1, 3x3 and 1x1 convolutions to 4 x `channels`, with a shortcut."""
         y = self.conv_norm_relu(x, channels, 1, f"{name}_conv1", f"{name}_bn1")
         y = self.conv_norm_relu(y, channels, 3, f"{name}_conv2", f"{name}_bn2")
         y = self.norm(self.conv(y, 4 * channels, 1, f"{name}_conv3"), f"{name}_bn3")
@@ -94,8 +105,10 @@ class Builder:
             x = self.norm(x, f"{name}_downsample_1")
         return self.relu(layers.Add(name=f"{name}_add")([x, y]), f"{name}_relu")
 
-    def module(self, branches: list, blocks: int, name: str) -> list:
-        """Blocks in every branch, then the exchange between all branches."""
+    def module(
+        self, branches: Sequence[KerasTensor], blocks: int, name: str
+    ) -> list[KerasTensor]:
+        """Adds blocks to every branch, then the exchange between all branches."""
         branches = list(branches)
         for i in range(len(branches)):
             for block in range(blocks):
@@ -107,8 +120,10 @@ class Builder:
             for target in range(len(branches))
         ]
 
-    def _fuse(self, branches: list, target: int, name: str):
-        """All branches brought to the target's stride and width, and added."""
+    def _fuse(
+        self, branches: Sequence[KerasTensor], target: int, name: str
+    ) -> KerasTensor:
+        """Converts all branches to the target's stride and width, and adds them."""
         channels = branches[target].shape[-1]
         parts = []
         for source, x in enumerate(branches):
@@ -121,8 +136,10 @@ class Builder:
             parts.append(x)
         return self.relu(layers.Add(name=f"{name}_add")(parts), f"{name}_relu")
 
-    def _downsample(self, x, channels: int, steps: int, name: str):
-        """Stride-2 convolutions; the last sets the width and has no ReLU."""
+    def _downsample(
+        self, x: KerasTensor, channels: int, steps: int, name: str
+    ) -> KerasTensor:
+        """Adds stride-2 convolutions; the last changes the width and has no ReLU."""
         for step in range(steps - 1):
             x = self.conv_norm_relu(
                 x, x.shape[-1], 3, f"{name}_{step}_0", f"{name}_{step}_1", 2
@@ -137,16 +154,16 @@ def hrnet(
     """Builds an HRNet body with multi-scale output.
 
     Args:
-        variant: a key of `VARIANTS`.
-        momentum: of batch normalisation.
-        synchronized: whether batch statistics are shared by all replicas.
+        variant: A key of `VARIANTS`.
+        momentum: The momentum of batch normalisation.
+        synchronized: Whether replicas share batch statistics.
 
     Returns:
-        A functional model from `[B, H, W, 3]`, sides multiples of 32, to four maps
-        `[B, H / s, W / s, width * s / 4]` for `s` in 4, 8, 16, 32.
+        A functional model from `[B, H, W, 3]`, with sides that are multiples of 32, to
+        four maps `[B, H / s, W / s, width * s / 4]`, where s is 4, 8, 16, 32.
 
     Raises:
-        ValueError: unknown variant.
+        ValueError: The variant is unknown.
     """
     if variant not in VARIANTS:
         raise ValueError(f"expected a backbone of {sorted(VARIANTS)}, got {variant!r}")
@@ -165,12 +182,14 @@ def hrnet(
     return keras.Model(images, branches, name="body")
 
 
-def _transition(build: Builder, branches: list, width: int, name: str) -> list:
-    """Adds a branch at twice the stride, made from the last one."""
+def _transition(
+    build: Builder, branches: Sequence[KerasTensor], width: int, name: str
+) -> list[KerasTensor]:
+    """Adds a branch with twice the stride of the last one, made from it."""
     last = branches[-1]
     new = len(branches)
     if new == 1:
-        # After the first layer the branch at stride 4 has to change its width, too.
+        # After the first stage, the branch at stride 4 changes its width, too.
         branches = [build.conv_norm_relu(last, width, 3, f"{name}_0_0", f"{name}_0_1")]
     here = f"{name}_{new}_0"
     channels = width * 2**new

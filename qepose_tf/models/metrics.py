@@ -1,28 +1,38 @@
-"""Does the score know the quality?"""
+"""A metric of training: how well the score correlates with the quality."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
+from qepose_tf.ops.facts import Tensor
+
 
 @keras.saving.register_keras_serializable("qepose_tf")
 class Correlation(keras.metrics.Metric):
-    """Pearson correlation of two streams of numbers, over all batches and replicas.
+    """Pearson's correlation of two sequences, over all batches and replicas.
 
-    0 while one of them has no spread.
+    It is 0 if all numbers of one sequence are equal.
+
+    Args:
+        name: The name of the metric.
+        **kwargs: Arguments of `keras.metrics.Metric`.
     """
 
-    def __init__(self, name: str = "correlation", **kwargs):
+    def __init__(self, name: str = "correlation", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
-        # count, sums of a, b, a^2, b^2 and ab
+        # The count, and the sums of a, b, a^2, b^2 and a b.
         self.moments = self.add_variable((6,), "zeros", name="moments")
 
-    def update_state(self, first, second, sample_weight):
-        """Adds pairs.
+    def update_state(
+        self, first: Tensor, second: Tensor, sample_weight: Tensor
+    ) -> None:
+        """Adds pairs of numbers.
 
         Args:
-            first: numbers of any shape.
-            second: as many.
-            sample_weight: as many, 0 for pairs to leave out.
+            first: The first numbers, of any shape.
+            second: The second numbers, of the same shape.
+            sample_weight: The weights of the pairs; 0 leaves a pair out.
         """
         first, second, weight = (
             ops.cast(ops.reshape(ops.stop_gradient(values), [-1]), self.dtype)
@@ -40,8 +50,8 @@ class Correlation(keras.metrics.Metric):
             ops.stack([ops.sum(weight * product) for product in products])
         )
 
-    def result(self):
-        """The correlation, a scalar in [-1, 1]."""
+    def result(self) -> Tensor:
+        """Returns the correlation, a scalar in [-1, 1]."""
         count, a, b, aa, bb, ab = (self.moments[i] for i in range(6))
         count = ops.maximum(count, 1.0)
         covariance = ab / count - (a / count) * (b / count)

@@ -1,90 +1,100 @@
-"""An image seen several ways: also mirrored, and at several sizes.
+"""Detects people in an image and its mirror image, and merges several views.
 
-Cell `i` of a map stands at input pixel `4 i`, so the last cell stands 4 px before the
-width W, and a plain mirror (`x` to `W - 1 - x`) would put cells between cells. The
-mirror here is `x` to `W - 4 - x`: a plain mirror and a shift to the left by 3 px.
-Then cell `i` of one image is cell `W/4 - 1 - i` of the other.
+Cell `i` of a map lies at pixel `4 i` of the input. A plain mirror image (`x` becomes
+`W - 1 - x`) would move cells to positions between cells. Here, `x` becomes `W - 4 - x`:
+a plain mirror image that is shifted to the left by 3 px. Cell `i` of the image is then
+cell `W/4 - 1 - i` of the mirror image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from keras import ops
 
 from qepose_tf.models import head
 from qepose_tf.ops import decode
+from qepose_tf.ops.facts import Tensor
 from qepose_tf.ops.geometry import STRIDE
 
 MIRROR_SHIFT = STRIDE - 1
 
 
-def ranking_map(outputs: dict):
-    """What a `PoseEstimator` ranks its cells by: `[B, H, W, 1]` in [0, 1]."""
+def ranking_map(outputs: Mapping[str, Tensor]) -> Tensor:
+    """Returns the ranking of cells, `[B, H, W, 1]` in [0, 1], see `head.ranking`."""
     return head.ranking(outputs["score_map"], outputs.get("quality_map"))
 
 
-def mirror_images(images, fill):
-    """Mirrored images on the same grid of cells.
+def mirror_images(images: Tensor, fill: Tensor) -> Tensor:
+    """Mirrors images so that cells stay on the grid of cells.
 
-    The three columns at the right that are new have the colour of padding; those that
-    were there fall off. The letterbox's padding comes to stand at the left, where
-    training crops have it, too.
+    The shift removes three columns and adds three at the right in the colour of the
+    padding. The padding of the letterbox moves to the left, where training crops have
+    padding, too.
 
     Args:
         images: `[B, H, W, 3]`, RGB in 0..255.
-        fill: `[3]`, the colour of padding.
+        fill: `[3]`, the colour of the padding.
 
     Returns:
-        `[B, H, W, 3]`: the pixel at `x` is the one that was at `W - 4 - x`.
+        `[B, H, W, 3]`, where the pixel at `x` was at `W - 4 - x` before.
     """
     mirrored = ops.flip(images, axis=2)
     nothing = ops.zeros_like(images[:, :, :MIRROR_SHIFT]) + fill
     return ops.concatenate([mirrored[:, :, MIRROR_SHIFT:], nothing], axis=2)
 
 
-def mirror_points(points, width):
-    """Points or whole cells in the mirrored map.
+def mirror_points(points: Tensor, width: Tensor) -> Tensor:
+    """Mirrors points, or cells, in a map.
 
     Args:
         points: `[..., 2]` (x, y) in cells.
-        width: of the map, W/4.
+        width: The width of the map in cells.
+
+    Returns:
+        `[..., 2]` (x, y) in cells.
     """
     return ops.stack([width - 1 - points[..., 0], points[..., 1]], axis=-1)
 
 
-def mirror_poses(poses, width, flip_permutation: Sequence[int]):
-    """Poses in the mirrored map, where a left hand is a right one.
+def mirror_poses(
+    poses: Tensor, width: Tensor, flip_permutation: Sequence[int]
+) -> Tensor:
+    """Mirrors poses in a map, and swaps left and right keypoints.
 
     Args:
         poses: `[..., K, 2]` (x, y) in cells.
-        width: of the map, W/4.
-        flip_permutation: of the skeleton.
+        width: The width of the map in cells.
+        flip_permutation: The flip permutation of the skeleton.
+
+    Returns:
+        `[..., K, 2]` (x, y) in cells.
     """
     mirrored = mirror_points(poses, ops.cast(width, poses.dtype))
     return ops.take(mirrored, list(flip_permutation), axis=-2)
 
 
 def detect(
-    model,
-    images,
+    model: Any,
+    images: Tensor,
     *,
     flip: bool,
     max_detections: int,
     score_threshold: float,
     nms_distance: float,
-) -> dict:
-    """The people of each image, as `PoseDecoder` finds them.
+) -> dict[str, Tensor]:
+    """Detects the people of each image, as `PoseDecoder` does.
 
-    With `flip` the network sees each image and its mirror image, in one batch. The
-    two ranking maps are averaged; at the best cells of the average both halves are
-    asked for poses, which are averaged, too. Nothing dense is mirrored but a map.
+    With `flip`, the network computes each image and its mirror image in one batch. The
+    two ranking maps are averaged, and so are the two poses at the best cells of the
+    average. Apart from the ranking map, nothing dense has to be mirrored back.
 
     Args:
-        model: a `PoseEstimator`.
+        model: A `PoseEstimator`.
         images: `[B, H, W, 3]`, RGB in 0..255.
-        flip: whether to look at the mirror image, too.
-        max_detections: P.
-        score_threshold: rows with a lower or equal score are emptied.
-        nms_distance: of `ops.decode.pose_nms`.
+        flip: Whether the mirror image is used.
+        max_detections: P, the rows of each image.
+        score_threshold: Rows with a lower or equal score become empty.
+        nms_distance: The distance of `ops.decode.pose_nms`.
 
     Returns:
         `poses` `[B, P, K, 2]` in input pixels, `scores` `[B, P]`, `keypoint_scores`
@@ -112,24 +122,29 @@ def detect(
 
 
 def merge(
-    poses, scores, keypoint_scores, *, max_detections: int, nms_distance: float
-) -> tuple:
-    """One list of people from those found in several views of an image.
+    poses: Tensor,
+    scores: Tensor,
+    keypoint_scores: Tensor,
+    *,
+    max_detections: int,
+    nms_distance: float,
+) -> tuple[Tensor, ...]:
+    """Merges the people found in several views of an image.
 
-    Scores are compared as they are: each estimates the OKS of its own pose, at
-    whatever size the network saw the person. DEKR, whose scores are heatmap values,
-    brings those of other scales to the maximum of scale 1 and times 0.9.
+    Scores of different scales are compared without a correction, because each predicts
+    the OKS of its own pose. (DEKR's scores are heatmap values. It scales those of other
+    scales to the maximum of scale 1 and multiplies them by 0.9.)
 
     Args:
-        poses: `[B, P, K, 2]`, all views' one behind the other, in one pixel grid.
-        scores: `[B, P]`, 0 in empty rows; of equal ones the earlier is the better.
+        poses: `[B, P, K, 2]`, the poses of all views in the same px.
+        scores: `[B, P]`, 0 in empty rows. Of equal scores the first is kept.
         keypoint_scores: `[B, P, K]`.
-        max_detections: the best so many are kept.
-        nms_distance: of `ops.decode.pose_nms`.
+        max_detections: The largest number of people that are kept.
+        nms_distance: The distance of `ops.decode.pose_nms`.
 
     Returns:
-        Poses `[B, D, K, 2]`, scores `[B, D]` and keypoint scores `[B, D, K]`,
-        D the smaller of P and `max_detections`, by descending score, 0 in empty rows.
+        Poses `[B, D, K, 2]`, scores `[B, D]` and keypoint scores `[B, D, K]` by
+        descending score, 0 in empty rows. D is the smaller of P and `max_detections`.
     """
     rows = (poses, keypoint_scores)
     scores, *rows = decode.rank(scores, scores > 0, *rows)

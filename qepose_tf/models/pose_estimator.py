@@ -21,6 +21,7 @@ from qepose_tf.models.settings import (
     group_of,
     grouped,
 )
+from qepose_tf.ops.facts import Tensor
 from qepose_tf.presets import PRESETS
 from qepose_tf.skeleton import Skeleton
 
@@ -31,7 +32,7 @@ STRIDE_32 = 32
 TRAINING_ONLY = ("keypoint_features", "query_offsets")
 
 
-def _rgb(name: str, values) -> np.ndarray:
+def _rgb(name: str, values: Sequence[float]) -> np.ndarray:
     array = np.asarray(values, np.float32)
     if array.shape != (3,) or not np.isfinite(array).all():
         raise ValueError(f"expected {name} to be three numbers, got {values!r}")
@@ -40,10 +41,10 @@ def _rgb(name: str, values) -> np.ndarray:
 
 @keras.saving.register_keras_serializable("qepose_tf")
 class PoseEstimator(PoseTraining):
-    """Quality-aware multi-person pose regression.
+    """A model of multi-person pose regression with quality-aware scores.
 
-    A functional model from images `[B, H, W, 3]`, RGB in 0..255 of any type, sides
-    multiples of 32, to a dict of
+    It is a functional model from images `[B, H, W, 3]`, RGB in 0..255 of any type with
+    sides that are multiples of 32, to a dict of
 
     - `score_map` `[B, H/4, W/4, 1]`: the predicted quality of each cell's pose,
     - `poses` `[B, P, K, 2]` (x, y) in input pixels, `scores` `[B, P]` descending and 0
@@ -66,10 +67,10 @@ class PoseEstimator(PoseTraining):
         loss: `LossSettings` or a dict of them.
         decoder: `DecoderSettings` or a dict of them.
         batch_norm: `BatchNormSettings` or a dict of them.
-        mean: Three numbers of 0 to 255 that the first layer takes off RGB. A
-            `keras.applications` body that scales its pixels itself wants 0 here.
-        std: Three numbers that it divides by; 1 for such a body.
-        name: Of the model.
+        mean: Three numbers in 0..255 that the first layer subtracts from RGB; 0 for a
+            `keras.applications` body that normalises its pixels itself.
+        std: Three numbers by which the first layer then divides; 1 for such a body.
+        name: The name of the model.
         dtype: A dtype policy or its name; the global one by default.
 
     Raises:
@@ -98,7 +99,7 @@ class PoseEstimator(PoseTraining):
         std: Sequence[float] = STD,
         name: str = "pose_estimator",
         dtype: Any = None,
-    ):
+    ) -> None:
         if isinstance(skeleton, str):
             skeleton = Skeleton.load(skeleton)
         elif isinstance(skeleton, dict):
@@ -190,7 +191,7 @@ class PoseEstimator(PoseTraining):
 
     @property
     def backbone_name(self) -> str:
-        """The backbone's name, or that of the model which the user gave."""
+        """The name of the backbone, or that of the user's model."""
         return self.backbone if isinstance(self.backbone, str) else self.body.name
 
     def __repr__(self) -> str:
@@ -200,8 +201,10 @@ class PoseEstimator(PoseTraining):
             f"{self.input_size}>"
         )
 
-    def call(self, inputs, training=None, mask=None):
-        """See the class."""
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Any = None
+    ) -> dict[str, Tensor]:
+        """Computes the outputs of `[B, H, W, 3]` images, see the class."""
         sides = inputs.shape[1:3]
         if any(side is not None and side % STRIDE_32 for side in sides):
             raise ValueError(
@@ -209,14 +212,14 @@ class PoseEstimator(PoseTraining):
             )
         return super().call(inputs, training=training, mask=mask)
 
-    def predict_step(self, *args):
-        """Drops the training features, which would fill the memory of `predict`."""
+    def predict_step(self, *args: Any) -> Any:
+        """Predicts without the training features, which would fill the memory."""
         result = super().predict_step(*args)
         outputs, *state = result if isinstance(result, tuple) else (result,)
         outputs = {k: v for k, v in outputs.items() if k not in TRAINING_ONLY}
         return (outputs, *state) if state else outputs
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments that build this model again."""
         return {
             "skeleton": self.skeleton.to_dict(),
@@ -233,7 +236,9 @@ class PoseEstimator(PoseTraining):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "PoseEstimator":
         """Builds a model from `get_config`, or from a config of version 0.1."""
         arguments: dict[str, Any] = dict(grouped(config))
         body = bodies.from_config(arguments["backbone"], custom_objects)

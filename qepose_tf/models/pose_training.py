@@ -15,12 +15,12 @@ from qepose_tf.losses import (
 from qepose_tf.models.head import ranking
 from qepose_tf.models.metrics import Correlation
 from qepose_tf.models.settings import LossSettings
-from qepose_tf.ops.facts import Divisors, Facts, Omega
+from qepose_tf.ops.facts import Divisors, Facts, Omega, Tensor
 from qepose_tf.ops.sampling import take_cells
 from qepose_tf.ops.targets import disc_offsets
 
-# Only TensorFlow has arrays whose size differs from step to step. Packed, a batch costs
-# as many cells as are owned; padded, as many as its image with most people has.
+# Only TensorFlow has tensors whose size changes from step to step. A packed batch lists
+# only the owned cells, a padded batch as many for each image as for the most crowded.
 _PACKED = keras.backend.backend() == "tensorflow"
 
 
@@ -54,7 +54,7 @@ class PoseTraining(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
         divisors: Divisors | None = None,
-    ):
+    ) -> Tensor:
         """Makes the targets from facts and predictions, and returns the loss.
 
         Args:
@@ -106,8 +106,8 @@ class PoseTraining(keras.Model):
         return loss
 
     def poses_in_omega(
-        self, facts: Facts, outputs: dict, training: bool = False
-    ) -> tuple[Omega, Any]:
+        self, facts: Facts, outputs: dict[str, Tensor], training: bool = False
+    ) -> tuple[Omega, Tensor]:
         """Returns Omega of every person and the poses regressed from its cells.
 
         Args:
@@ -131,19 +131,27 @@ class PoseTraining(keras.Model):
         )
         return omega, poses
 
-    def loss_divisors(self, omega: Omega, cells) -> Divisors:
+    def loss_divisors(self, omega: Omega, cells: Tensor) -> Divisors:
         """Counts `losses.loss_divisors` with the loss settings of this model."""
         only_omega = self.loss_settings.score_normaliser == "omega"
         disc = len(disc_offsets(self.loss_settings.disc_radius)) if only_omega else None
         return loss_divisors(omega, cells, disc)
 
-    def _update_metrics(self, score_loss, offset_loss, outputs, omega, quality, shares):
-        # Each share is a part of a sum, and Keras takes the mean over shares.
+    def _update_metrics(
+        self,
+        score_loss: Tensor,
+        offset_loss: Tensor,
+        outputs: dict[str, Tensor],
+        omega: Omega,
+        quality: Tensor,
+        shares: Tensor,
+    ) -> None:
+        # The loss of a replica is a share of a sum, and Keras computes the mean.
         self.score_loss_tracker.update_state(score_loss * shares)
         self.offset_loss_tracker.update_state(offset_loss * shares)
         owned = omega.owned
-        # Flat: Keras would take the mean of each image's row first, which has no length
-        # where nobody is, and another length in every batch.
+        # Flat, because Keras would first compute the mean of each image's row, which is
+        # empty for an image without people.
         self.oks_tracker.update_state(
             ops.reshape(quality, [-1]), sample_weight=ops.reshape(owned, [-1])
         )

@@ -1,29 +1,31 @@
-"""A feature pyramid: coarse maps tell fine maps what they know."""
+"""A feature pyramid, which adds the features of coarse maps to finer maps."""
 
 from collections.abc import Sequence
 
-from keras import layers
+from keras import KerasTensor, layers
 
 from qepose_tf.layers.upsample import Upsample
 from qepose_tf.models.hrnet import Builder
 
-NAME = "pyramid"  # what the names of its layers begin with
+NAME = "pyramid"  # the beginning of the layers' names
 
 
-def top_down(maps: list, channels: int, outputs: Sequence[int], build: Builder) -> list:
+def top_down(
+    maps: Sequence[KerasTensor], channels: int, outputs: Sequence[int], build: Builder
+) -> list[KerasTensor]:
     """Adds each map, brought to the same width, to the next finer one.
 
     Feature Pyramid Networks (Lin et al., CVPR 2017) with a normalised 3x3 convolution
     at every output.
 
     Args:
-        maps: `[B, H / s, W / s, C]`, each at half the size of the one before.
-        channels: of the maps as they are added up.
-        outputs: channels of each output.
-        build: makes the layers.
+        maps: `[B, H / s, W / s, C]`, each of half the size of the one before.
+        channels: The channels of the maps that are added.
+        outputs: The channels of each output.
+        build: The object that makes the layers.
 
     Returns:
-        As many maps of the same sizes, finest first.
+        Maps of the same sizes in the same order.
     """
     results = []
     above = None

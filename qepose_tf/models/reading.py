@@ -1,4 +1,4 @@
-"""Reading model files; nothing in a file is executed."""
+"""Reads model files without executing code in them."""
 
 import json
 import warnings
@@ -12,7 +12,7 @@ from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.presets import PRESETS
 
 REGISTERED_NAME = keras.saving.get_registered_name(PoseEstimator)
-# What zipfile, json, h5py and Keras raise over files that are not what they expect.
+# The errors of zipfile, json, h5py and Keras for files that they cannot read.
 UNREADABLE = (
     AttributeError,
     EOFError,
@@ -31,16 +31,19 @@ def load_model(path: str | Path) -> PoseEstimator:
     """Reads a `.keras` file that holds a `PoseEstimator`, or a preset.
 
     Args:
-        path: Of the file; or the name of a preset, such as `people`, where no file
-            has that name.
+        path: The file; or the name of a preset, such as `people`, where no file has
+            that name.
 
     Returns:
         The model, with its skeleton, input size and normalisation.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is no model, holds another class, or was written by a
-            version whose settings this one does not know.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not a model, holds another class, or was written by a
+            version with other settings.
+
+    Example:
+        >>> model = load_model("best.keras")  # doctest: +SKIP
     """
     if str(path) in PRESETS and not Path(path).is_file():
         path = PRESETS[str(path)].file
@@ -53,13 +56,13 @@ def load_model(path: str | Path) -> PoseEstimator:
     _check_class(path)
     try:
         with warnings.catch_warnings():
-            # Keras only warns of a layer whose weights it does not find, and leaves
+            # Keras only warns if it does not find the weights of a layer, and leaves
             # them random.
             warnings.simplefilter("error", UserWarning)
-            # safe_mode refuses files that bring code along.
+            # safe_mode refuses files with code in them.
             return keras.saving.load_model(path, compile=False, safe_mode=True)
     except UNREADABLE as error:
-        # Keras puts what went wrong at the end of a page about configurations.
+        # Keras prints a page about the config before the error itself.
         text = str(error).rpartition("Exception encountered: ")[2]
         reason = next(iter(text.strip().splitlines()), type(error).__name__)
         raise ValueError(
@@ -77,6 +80,6 @@ def _check_class(path: Path) -> None:
         raise ValueError(
             f"{path}: expected a .keras model file, but it cannot be read as one"
         ) from error
-    # Keras looks a class up by its registered name first, whatever else is written.
+    # Keras looks up a class by its registered name before all other names.
     if registered_name != REGISTERED_NAME:
         raise ValueError(f"{path}: expected a PoseEstimator, got a {name}")

@@ -1,7 +1,7 @@
-"""What can be set of a `PoseEstimator`, grouped by the part that it belongs to.
+"""The settings of a `PoseEstimator`, grouped by the part that they belong to.
 
-Each group is a frozen dataclass with the paper's values as defaults. `to_dict` and the
-constructor are each other's inverse, so that a model file holds them as JSON.
+Each group is a frozen dataclass with the paper's values as defaults. Model files hold
+groups as JSON: `to_dict` gives the arguments of the constructor.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from qepose_tf.layers.cir_target import LABELS
 
-# Where the instance feature is read to score a cell (Table 6), and the row's name.
+# The points at which the instance feature is sampled to score a cell (Table 6).
 POSE_QUERIES = {
     "queries": "KQ: at the K keypoint queries",
     "keypoints": "KPS: at the K keypoints",
@@ -22,35 +22,37 @@ NORMALISERS = ("omega", "cells")
 
 @dataclasses.dataclass(frozen=True)
 class _Settings:
-    """What all groups can do."""
+    """The methods that all groups have."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings by name, as JSON takes them."""
+        """Returns the settings by name, ready for JSON."""
         return dataclasses.asdict(self)
 
     def replace(self: "Group", **changes: Any) -> "Group":
-        """A copy in which some settings differ."""
+        """Returns a copy in which some settings are replaced."""
         return dataclasses.replace(self, **changes)
 
 
 @dataclasses.dataclass(frozen=True)
 class HeadSettings(_Settings):
-    """What stands between the general feature and the score map and displacements.
+    """The settings of the head, which predicts the score map and displacements.
 
-    The paper's ablations switch its parts off or replace them (Tables 2, 3 and 6).
+    The paper's ablations switch parts of it off or replace them (Tables 2, 3 and 6).
 
     Args:
-        keypoint_channels: Channels of each keypoint's representation `R_k`.
-        instance_channels: Channels of the instance feature `R_I`.
-        semantic_points: N of the keypoint query encoding.
-        keypoint_query_encoding: False regresses keypoints in one hop (Table 2).
-        pose_query: Where a cell's score is read, a key of `POSE_QUERIES` (Table 6;
-            `none` is Table 2's model without PQE).
-        quality_branch: Estimate the quality beside the score and rank by the product
-            (Table 3); adds the output `quality_map` `[B, H/4, W/4, 1]`.
+        keypoint_channels: The channels of each keypoint's representation `R_k`.
+        instance_channels: The channels of the instance feature `R_I`.
+        semantic_points: N, the semantic points of the keypoint query encoding.
+        keypoint_query_encoding: Whether keypoints are regressed in two hops. With
+            False, they are regressed in one (Table 2).
+        pose_query: The points at which the feature of a cell's score is sampled, a key
+            of `POSE_QUERIES` (Table 6). `none` is Table 2's model without PQE.
+        quality_branch: Whether the quality is predicted apart from the score, and cells
+            are ranked by the product (Table 3). The model then has the output
+            `quality_map` `[B, H/4, W/4, 1]`.
 
     Raises:
-        ValueError: A combination has no meaning.
+        ValueError: `pose_query` is unknown, or needs settings that are switched off.
 
     Example:
         >>> HeadSettings(keypoint_channels=16).semantic_points
@@ -82,24 +84,30 @@ class HeadSettings(_Settings):
 
 @dataclasses.dataclass(frozen=True)
 class LossSettings(_Settings):
-    """What is taught, and with which weight (Eq. 2, 3 and 6).
+    """The settings of the labels and the losses (Eq. 2, 3 and 6).
 
     Args:
-        disc_radius: Radius of Omega in cells.
-        instance_label: What the score map is taught in Omega: `cir`, `gaussian` or
+        disc_radius: The radius of a person's disc in Omega, in cells.
+        instance_label: The label of the score map in Omega: `cir`, `gaussian` or
             `discrete` (Table 3), see `CIRTargetLayer`.
-        gaussian_sigma: Of the Gaussian label in cells; None is half the radius.
-        background_weight: Weight of the score loss outside Omega (Eq. 3).
-        score_weight: Weight of the score loss.
-        offset_weight: Weight of the displacement loss.
-        quality_weight: Weight of the quality branch's loss.
-        offset_beta: Where the displacement's smooth L1 turns linear, in cells.
-        area_weighted: Weigh displacements by 1 / sqrt(person's area in cells).
-        score_normaliser: `omega` divides the score loss by the number of cells in
-            Omega, `cells` by that of all cells.
+        gaussian_sigma: The sigma of the Gaussian label in cells. None is half the
+            radius.
+        background_weight: The weight of the score loss outside Omega (Eq. 3).
+        score_weight: The weight of the score loss.
+        offset_weight: The weight of the displacement loss.
+        quality_weight: The weight of the loss of the quality branch.
+        offset_beta: The error at which the smooth L1 loss turns linear, in cells.
+        area_weighted: Whether displacements have the weight 1 / sqrt(area), with the
+            area of the person in cells squared.
+        score_normaliser: The divisor of the score loss: the number of cells in Omega
+            (`omega`) or of all cells (`cells`).
 
     Raises:
         ValueError: A name is unknown.
+
+    Example:
+        >>> LossSettings(instance_label="gaussian").replace(disc_radius=3.0).disc_radius
+        3.0
     """
 
     disc_radius: float = 4.0
@@ -128,12 +136,17 @@ class LossSettings(_Settings):
 
 @dataclasses.dataclass(frozen=True)
 class DecoderSettings(_Settings):
-    """How the best cells become people.
+    """The settings of the decoder, which turns the best cells into people.
 
     Args:
-        max_detections: Rows of poses for an image.
+        max_detections: The rows of poses for an image.
         score_threshold: Rows with a lower or equal score become empty.
-        nms_distance: Of the pose suppression, as a share of a pose's box diagonal.
+        nms_distance: The distance below which the pose of the lower score is
+            suppressed, as a share of the diagonal of a pose's box.
+
+    Example:
+        >>> DecoderSettings(max_detections=10).to_dict()["max_detections"]
+        10
     """
 
     max_detections: int = 30
@@ -143,11 +156,15 @@ class DecoderSettings(_Settings):
 
 @dataclasses.dataclass(frozen=True)
 class BatchNormSettings(_Settings):
-    """Batch normalisation, in a named body and in the head.
+    """The settings of batch normalisation in named bodies and in the head.
 
     Args:
-        momentum: Of the moving statistics.
-        synchronized: Whether batch statistics are shared between replicas.
+        momentum: The momentum of the moving statistics.
+        synchronized: Whether replicas share batch statistics.
+
+    Example:
+        >>> BatchNormSettings(synchronized=True).momentum
+        0.9
     """
 
     momentum: float = 0.9
@@ -160,7 +177,7 @@ GROUPS = {
     "decoder": DecoderSettings,
     "batch_norm": BatchNormSettings,
 }
-# Settings as version 0.1 called them, where the group's name says it now.
+# The names of settings in version 0.1, and their group and name now.
 _FORMER_NAMES = {
     "batch_norm_momentum": ("batch_norm", "momentum"),
     "synchronized_batch_norm": ("batch_norm", "synchronized"),
@@ -170,15 +187,15 @@ Group = TypeVar("Group", bound=_Settings)
 
 
 def group_of(name: str, value: Any, kind: type[Group]) -> Group:
-    """A group from itself, from a dict of its settings, or the defaults from None.
+    """Returns a group of settings from an argument.
 
     Args:
-        name: Of the argument, for the message.
-        value: What was given.
-        kind: The group's class.
+        name: The name of the argument, for the message.
+        value: The argument: a group, a dict of its settings, or None for the defaults.
+        kind: The class of the group.
 
     Raises:
-        ValueError: It is something else, or a setting is unknown.
+        ValueError: The argument is of another type, or a setting is unknown.
     """
     if value is None:
         return kind()
@@ -194,12 +211,11 @@ def group_of(name: str, value: Any, kind: type[Group]) -> Group:
 
 
 def grouped(config: dict[str, Any]) -> dict[str, Any]:
-    """A model's config with its settings in groups.
-
-    Files of version 0.1 hold every setting by itself.
+    """Returns a model's config with its settings in groups.
 
     Args:
-        config: Of `PoseEstimator.get_config`, of this version or of 0.1.
+        config: The result of `PoseEstimator.get_config`, of this version or of 0.1,
+            where settings were not grouped.
     """
     config = dict(config)
     places = {

@@ -1,4 +1,4 @@
-"""Weights of PyTorch checkpoints in the model's body; PyTorch is not needed."""
+"""Imports weights of PyTorch checkpoints into the model's body, without PyTorch."""
 
 from qepose_tf.weights.importing import (
     ImportReport,

@@ -1,14 +1,14 @@
-"""Which tensor of a PyTorch EfficientNet-Lite belongs to which layer of the body.
+"""Maps the tensors of a PyTorch EfficientNet-Lite to the layers of the body.
 
-Two layouts are public: that of the `efficientnet_pytorch` family, whose names are those
-of our layers (`_blocks.3._expand_conv`), and timm's, which counts blocks within stages
-and the layers of a block in the order in which they run.
+Two layouts are public. In that of `efficientnet_pytorch`, names are like those of our
+layers (`_blocks.3._expand_conv`). timm numbers blocks within their stage, and the
+layers of a block in the order in which they run.
 """
 
 from qepose_tf.models.efficientnet import STAGES
 
 CLASSIFIER_PARTS = ("_conv_head", "_bn1", "_fc", "conv_head", "bn2", "classifier")
-# timm's layers of a block that widens its input, and of one that does not.
+# The layers of timm's blocks with and without expansion.
 _WIDE = {
     "conv_pw": "expand_conv",
     "bn1": "bn0",
@@ -26,10 +26,10 @@ _PLAIN = {
 
 
 def layer_names(tensors: dict) -> dict[str, str]:
-    """The names of the checkpoint's layers -> those of our layers.
+    """Returns the names of our layers by those of the checkpoint.
 
     Args:
-        tensors: a checkpoint's, by their names.
+        tensors: The tensors of the checkpoint by name.
     """
     if "_conv_stem.weight" in tensors:
         names = {"_conv_stem": "conv_stem", "_bn0": "bn0"}

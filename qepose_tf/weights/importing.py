@@ -1,4 +1,4 @@
-"""HRNet weights of other projects, and the files that this project makes of them."""
+"""Imports weights of PyTorch checkpoints, and writes and reads weights files."""
 
 import logging
 import warnings
@@ -17,28 +17,29 @@ logger = logging.getLogger(__name__)
 
 SUFFIX = ".weights.h5"
 HDF5 = b"\x89HDF\r\n\x1a\n"
-# What h5py and Keras raise over files that are not what they expect.
+# The errors of h5py and Keras for files that they cannot read.
 UNREADABLE = (
     *(AttributeError, LookupError, OSError, RuntimeError),
     *(TypeError, UserWarning, ValueError),
 )
-BACKBONE = "qepose_tf.backbone"  # the file's attribute that names the variant
+BACKBONE = "qepose_tf.backbone"  # the attribute of the file that names the body
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of a checkpoint.
+    """A report on which tensors of a checkpoint were imported.
 
     Attributes:
-        checkpoint: the file.
-        source: the kind of network it is of.
-        backbone: the body's variant.
-        tensors_used: how many of its tensors are in the body now, each once.
-        parameters: how many numbers these are, moving statistics included.
-        unused: names of the tensors that are left out on purpose, by group.
-        kept_at_initial: names of the tensors that a pose HRNet does not have; the
-            body's weights there stay what they were.
-        others: what the file holds beside the weights.
+        checkpoint: The path of the checkpoint.
+        source: The kind of network that the checkpoint is of.
+        backbone: The name of the body.
+        tensors_used: The number of tensors that were imported, each once.
+        parameters: The number of parameters in them, with moving statistics.
+        unused: The names of tensors that the body does not need, by group.
+        kept_at_initial: The names of tensors that the checkpoint's network does not
+            have. These weights of the body are not changed.
+        others: The names of other objects in the file, for example an optimiser's
+            state.
     """
 
     checkpoint: str
@@ -51,11 +52,11 @@ class ImportReport:
     others: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Returns the report as a dict, ready for JSON."""
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """What a person wants to know, one fact per line."""
+        """Returns the report as lines of text."""
         told = [
             f"{self.checkpoint}: {self.source}, {self.backbone}",
             f"used: {self.tensors_used} tensors, {self.parameters:,} numbers",
@@ -78,20 +79,29 @@ class ImportReport:
 def import_weights(
     checkpoint: str | Path, model: keras.Model, out: str | Path | None = None
 ) -> ImportReport:
-    """Puts a PyTorch checkpoint's weights into the model's body.
+    """Imports the weights of a PyTorch checkpoint into the model's body.
 
-    Nothing in the checkpoint is executed, and no weight changes before all of it has
-    been checked.
+    No code in the checkpoint is executed. The whole checkpoint is checked before the
+    first weight is changed.
 
     Args:
-        checkpoint: of `torch.save` or safetensors: HRNet for ImageNet or pose, DEKR,
-            timm or mmpose; for `efficientnet_lite0`, that network for ImageNet.
-        model: a `PoseEstimator`.
-        out: also write the body's weights to this file, which ends in `.weights.h5`.
+        checkpoint: A file of `torch.save` or safetensors. For HRNet, it may be of HRNet
+            for ImageNet or for poses, DEKR, timm or mmpose; for `efficientnet_lite0`,
+            of EfficientNet-Lite0 for ImageNet.
+        model: A `PoseEstimator`.
+        out: A file to write the body's weights to, with a name that ends in
+            `.weights.h5`. With None, no file is written.
+
+    Returns:
+        A report on which tensors were imported.
 
     Raises:
-        OSError: a file cannot be read or written.
-        ValueError: the checkpoint does not fit the body; the line says what and where.
+        OSError: A file cannot be read or written.
+        ValueError: The checkpoint does not fit the body. The message names the tensor.
+
+    Example:
+        >>> report = import_weights("hrnet_w32.pth", model)  # doctest: +SKIP
+        >>> report.tensors_used, report.unused  # doctest: +SKIP
     """
     if out is not None:
         if not str(out).endswith(SUFFIX):
@@ -135,10 +145,14 @@ def _report(
 
 
 def save_body(body: keras.Model, path: str | Path) -> None:
-    """Writes the body's weights; the file is there completely or as it was before.
+    """Writes the body's weights to a file, completely or not at all.
+
+    Args:
+        body: The body of a `PoseEstimator`.
+        path: The file, with a name that ends in `.weights.h5`.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     with whole(path) as temporary:
         body.save_weights(temporary)
@@ -147,15 +161,15 @@ def save_body(body: keras.Model, path: str | Path) -> None:
 
 
 def load_backbone_weights(model: keras.Model, path: str | Path) -> None:
-    """Starts the model's body from a file of `import_weights` or from a checkpoint.
+    """Loads the weights of the model's body from a weights file or a checkpoint.
 
     Args:
-        model: a `PoseEstimator`.
-        path: a `.weights.h5` file, or what `import_weights` takes.
+        model: A `PoseEstimator`.
+        path: A `.weights.h5` file of `import_weights`, or a checkpoint.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it does not fit the body, which is left as it was.
+        OSError: The file cannot be read.
+        ValueError: The file does not fit the body. The weights are not changed.
     """
     path = Path(path)
     if not path.is_file():
@@ -182,7 +196,7 @@ def _load_body(body: keras.Model, path: Path) -> None:
         if found != wanted:
             raise ValueError(f"these are of {str(found)[:20]}")
         with warnings.catch_warnings():
-            # Keras only warns of a layer whose weights it does not find.
+            # Keras only warns if it does not find the weights of a layer.
             warnings.simplefilter("error", UserWarning)
             body.load_weights(path)
     except UNREADABLE as error:

@@ -1,4 +1,4 @@
-"""Which tensor of a PyTorch checkpoint belongs to which weight of the body."""
+"""Matches the tensors of a PyTorch checkpoint with the weights of the body."""
 
 import re
 from collections import defaultdict
@@ -15,7 +15,7 @@ from qepose_tf.weights import efficientnet
 from qepose_tf.weights.state_dict import names_of
 
 FLOATS = {np.dtype(name) for name in ("<f2", "<f4", "<f8")} | {np.dtype(bfloat16)}
-# torch's name -> ours.
+# PyTorch's names of the weights of batch normalisation, and Keras' names.
 NORM = {
     "weight": "gamma",
     "bias": "beta",
@@ -23,11 +23,11 @@ NORM = {
     "running_var": "moving_variance",
 }
 COUNTER = "num_batches_tracked"
-# The first layer, behind what DataParallel, training scripts and mmpose prepend.
+# The first layer, after the prefixes of DataParallel, training scripts and mmpose.
 FIRST = re.compile(r"((?:module\.|model\.|backbone\.)*)conv1\.weight")
 WIDTH = "transition1.0.0.weight"
-# First parts of the names of heads, which solve another task. The ImageNet files of the
-# pose project call theirs `head` and `fc`, later ones have the three longer names.
+# The first parts of the names of other heads. The ImageNet files of the pose project
+# use `head` and `fc`, later files the three longer names.
 CLASSIFIER_PARTS = ("incre_modules", "downsamp_modules", "classifier", "head", "fc")
 DEKR_PARTS = (
     "transition_heatmap",
@@ -40,21 +40,22 @@ MMPOSE_PARTS = ("head", "keypoint_head")
 UNUSED = (*CLASSIFIER_PARTS, "final_layer", *DEKR_PARTS)
 
 
-# Keras' axes from torch's: [O, I, H, W] -> [H, W, I, O], and for one filter a channel
-# [C, 1, H, W] -> [H, W, C, 1].
+# The order of PyTorch's axes in Keras: `[O, I, H, W]` becomes `[H, W, I, O]`, and in a
+# depthwise convolution `[C, 1, H, W]` becomes `[H, W, C, 1]`.
 Axes = tuple[int, ...]
 KERNEL, DEPTHWISE, VECTOR = (2, 3, 1, 0), (2, 3, 0, 1), (0,)
 
 
 @dataclass(frozen=True)
 class Match:
-    """Every tensor of a checkpoint and every weight of a body, in one of three lists.
+    """A match of all tensors of a checkpoint with all weights of a body.
 
     Attributes:
-        values: the body's variables and what they become, float32 in Keras' layout.
-        unused: names of the tensors that the body has no use for, by group.
-        kept: names of the tensors that the checkpoint's network does not have.
-        source: what kind of network the checkpoint is of.
+        values: The variables of the body and their new values, float32 in Keras' order
+            of axes.
+        unused: The names of tensors that the body does not need, by group.
+        kept: The names of tensors that the checkpoint's network does not have.
+        source: The kind of network that the checkpoint is of.
     """
 
     values: list[tuple[keras.Variable, np.ndarray]]
@@ -64,15 +65,15 @@ class Match:
 
 
 def match_tensors(tensors: dict[str, np.ndarray], body: keras.Model) -> Match:
-    """Pairs a checkpoint's tensors with the body's weights, and changes neither.
+    """Matches the tensors of a checkpoint with the weights of a body.
 
     Args:
-        tensors: by their names in PyTorch, in its layout.
-        body: of `models.bodies.build_body`, by name.
+        tensors: The tensors by their names in PyTorch, in PyTorch's order of axes.
+        body: A named body of `models.bodies.build_body`. It is not changed.
 
     Raises:
-        ValueError: a tensor is missing, unknown, of another shape or holds no finite
-            numbers; the network is not the body's or one of another width.
+        ValueError: A tensor is missing, unknown, of another shape or not finite, or the
+            checkpoint is of another network or another width.
     """
     if variant_of(body) == "efficientnet_lite0":
         return _match_efficientnet(tensors, body)
@@ -82,8 +83,9 @@ def match_tensors(tensors: dict[str, np.ndarray], body: keras.Model) -> Match:
     unused, source = _set_aside(inner, outer, weights)
     values = {name: inner[name] for name in inner if name in weights}
     missing = [name for name in weights if name not in values]
-    # HRNet for single-person pose reads its keypoints from the stride-4 branch alone,
-    # so its last exchange has no other rows. The whole rows are missing, or none.
+    # HRNet for single-person poses uses only the branch at stride 4, so its last
+    # exchange does not compute the other branches. Either all of their tensors are
+    # missing or none.
     kept = sorted(name for name in weights if _in_lower_rows(name, body))
     if not set(kept) <= set(missing):
         kept = []
@@ -99,10 +101,13 @@ def match_tensors(tensors: dict[str, np.ndarray], body: keras.Model) -> Match:
 
 
 def variant_of(body: keras.Model) -> str:
-    """The body's name in `models.bodies.named_bodies`.
+    """Returns the name of a body in `models.bodies.named_bodies`.
+
+    Args:
+        body: A body of `models.bodies.build_body`.
 
     Raises:
-        ValueError: it is a body of the user's own, for which no checkpoint is known.
+        ValueError: The body has no name, so that no checkpoint of it is known.
     """
     name = name_of(body)
     if name is None:
@@ -111,7 +116,7 @@ def variant_of(body: keras.Model) -> str:
 
 
 def _match_efficientnet(tensors: dict[str, np.ndarray], body: keras.Model) -> Match:
-    """As `match_tensors`, of EfficientNet-Lite0; its pyramid is new."""
+    """Matches EfficientNet-Lite0, whose pyramid is in no checkpoint."""
     if not {"_conv_stem.weight", "conv_stem.weight"} & set(tensors):
         raise ValueError(
             "expected an EfficientNet-Lite0 that starts with conv_stem.weight, got "
@@ -146,7 +151,7 @@ def _match_efficientnet(tensors: dict[str, np.ndarray], body: keras.Model) -> Ma
 
 
 def _without_prefix(tensors: dict) -> tuple[dict, dict]:
-    """The backbone's tensors by their plain names, and those outside of it."""
+    """Returns the tensors of the backbone without their prefix, and all others."""
     prefixes = [match[1] for match in map(FIRST.fullmatch, tensors) if match]
     if len(prefixes) != 1:
         found = f"got {names_of(list(tensors))}"
@@ -175,9 +180,9 @@ def _check_width(tensors: dict, body: keras.Model) -> None:
 
 
 def _weights(body: keras.Model) -> dict[str, tuple[keras.Variable, Axes]]:
-    """The body's variables by their layer and torch's name, and their axes in torch.
+    """Returns the body's variables and their axes in PyTorch, by name.
 
-    HRNet's layers go by the checkpoints' names, EfficientNet's by their own.
+    HRNet's weights are named as in checkpoints, EfficientNet's after our layers.
     """
     dotted = variant_of(body) in VARIANTS
     found: dict[str, tuple[keras.Variable, Axes]] = {}
@@ -204,7 +209,7 @@ def _in_lower_rows(name: str, body: keras.Model) -> bool:
 def _set_aside(
     inner: dict, outer: dict, weights: dict
 ) -> tuple[dict[str, list[str]], str]:
-    """Groups of tensors that are left out on purpose, and what they tell."""
+    """Returns the tensors that the body does not need by group, and the source."""
     unused: dict[str, list[str]] = defaultdict(list)
     unknown = []
     for name in inner:
@@ -244,7 +249,7 @@ def _torch_shape(variable: keras.Variable, axes: Axes) -> list[int]:
 def _converted(
     name: str, value: np.ndarray, variable: keras.Variable, axes: Axes
 ) -> np.ndarray:
-    """The tensor as float32 in Keras' layout, checked."""
+    """Checks a tensor and returns it as float32 in Keras' order of axes."""
     expected = _torch_shape(variable, axes)
     if list(value.shape) != expected:
         raise ValueError(f"{name} has shape {list(value.shape)}, expected {expected}")

@@ -1,4 +1,4 @@
-"""Checkpoint files as named arrays, whatever program wrote them."""
+"""Reads checkpoint files of PyTorch and safetensors as named arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ from safetensors import SafetensorError, deserialize
 from qepose_tf.weights.state_pickle import TensorView
 from qepose_tf.weights.torch_file import PICKLE, ZIP, read_torch_file
 
-# Where training scripts keep the weights, in the order they are looked for.
+# The keys that training scripts store the weights under, in the order of precedence.
 WRAPPERS = ("state_dict", "model", "best_state_dict")
 DEEPEST = 3
-LARGEST = 4 * 2**30  # bytes; HRNet-W48 with an optimizer's state has 1 GB
+LARGEST = 4 * 2**30  # bytes; a file of HRNet-W48 and its optimiser has 1 GB
 SAFETENSORS = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -29,11 +29,11 @@ EXPECTED = "expected a PyTorch checkpoint (.pth, .pt, .bin, .tar) or a .safetens
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file's tensors.
+    """The content of a checkpoint.
 
     Attributes:
-        tensors: by name, in PyTorch's layout.
-        others: names of what stands beside the weights, an optimizer's state say.
+        tensors: The tensors by name, in PyTorch's order of axes.
+        others: The names of other objects, for example the state of an optimiser.
     """
 
     tensors: dict[str, np.ndarray]
@@ -41,14 +41,15 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Reads a file of `torch.save` or of safetensors; nothing in it is executed.
+    """Reads a file of `torch.save` or safetensors without executing code in it.
 
     Args:
-        path: of the file; its content tells the format, not its name.
+        path: The file. Its format is recognised by its content, not by its name.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint, damaged, or asks for more than tensors.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not a checkpoint, is damaged, or has other objects than
+            tensors and plain containers.
     """
     path = Path(path)
     if not path.is_file():
@@ -95,7 +96,7 @@ def _read_torch(data: bytes) -> Checkpoint:
 
 
 def _unwrap(content: Any) -> tuple[dict, list[str]]:
-    """The dictionary that holds the tensors, and what stands around it."""
+    """Returns the dictionary with the tensors, and the names of other objects."""
     others: list[str] = []
     for _ in range(DEEPEST):
         if not isinstance(content, dict):
@@ -111,7 +112,7 @@ def _unwrap(content: Any) -> tuple[dict, list[str]]:
 
 
 def names_of(keys: Sequence[str | int], most: int = 3) -> str:
-    """The first few names, for an error message."""
+    """Returns the first names as a text, for an error message."""
     shown = [str(key)[:100] for key in keys[:most]]
     more = len(keys) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

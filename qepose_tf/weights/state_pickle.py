@@ -1,8 +1,8 @@
-"""The pickle inside a PyTorch checkpoint, read without running any of it.
+"""Reads the pickle inside a PyTorch checkpoint without executing code in it.
 
-A pickle names functions, and `pickle` calls them. Here the standard library's unpickler
-knows only the operations that a dictionary of tensors needs, and a name means one of
-the few functions of this file, or the reading ends.
+A pickle names functions, which `pickle` calls. Here, the standard library's unpickler
+has only the operations that a dictionary of tensors needs, and a name can only mean one
+of the few functions in this file. Any other operation or name raises an error.
 """
 
 import math
@@ -26,18 +26,24 @@ OPERATIONS = {
     *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPERSID"),
 }
 MAX_DIMENSIONS = 8
-# A byte of a pickle can take some 80 bytes of memory. The pickle of an HRNet-W48 with
-# Adam's state has 0.5 MB.
+# One byte of a pickle can need about 80 bytes of memory. The pickle of an HRNet-W48
+# with the state of Adam has 0.5 MB.
 LARGEST_PICKLE = 16 * 2**20
 DAMAGED = "its pickle is damaged"
-# What the unpickler raises over pickles that are not what they seem.
+# The errors of the unpickler for damaged pickles.
 FAILURES = (pickle.UnpicklingError, struct.error, ValueError, LookupError)
 FAILURES += (TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
 class Storage:
-    """Numbers that lie elsewhere in the file."""
+    """A reference to numbers in another part of the file.
+
+    Attributes:
+        key: The name of the storage.
+        dtype: The type of the numbers.
+        count: The number of numbers.
+    """
 
     key: str
     dtype: np.dtype
@@ -46,7 +52,14 @@ class Storage:
 
 @dataclass(frozen=True)
 class TensorView:
-    """A tensor: where its numbers lie in a storage. Checked to lie inside."""
+    """A tensor as a part of a storage, which was checked to lie inside it.
+
+    Attributes:
+        storage: The storage with the numbers.
+        offset: The index of the first number.
+        shape: The shape of the tensor.
+        strides: The distance of neighbours along each axis, in numbers.
+    """
 
     storage: Storage
     offset: int
@@ -54,7 +67,7 @@ class TensorView:
     strides: tuple[int, ...]
 
     def of(self, numbers: np.ndarray) -> np.ndarray:
-        """The tensor, given its storage's numbers `[count]`."""
+        """Returns the tensor, given the numbers `[count]` of its storage."""
         if 0 in self.shape:
             return np.empty(self.shape, numbers.dtype)
         size = numbers.itemsize
@@ -65,17 +78,18 @@ class TensorView:
 
 
 def read_pickle(file: BinaryIO) -> tuple[Any, dict[str, Storage]]:
-    """Reads one pickle and leaves the file behind its end.
+    """Reads one pickle; the file is then at the byte after it.
 
     Args:
-        file: at the pickle's first byte.
+        file: The file, at the first byte of the pickle.
 
     Returns:
-        Dictionaries, lists, tuples, numbers, texts and `TensorView`; and all storages
-        that were named, by key.
+        The object, which consists of dictionaries, lists, tuples, numbers, texts and
+        `TensorView`, and all storages that were named, by key.
 
     Raises:
-        ValueError: damaged, or it names anything but tensors and containers.
+        ValueError: The pickle is damaged, or names other objects than tensors and plain
+            containers.
     """
     unpickler = _Unpickler(file, encoding="latin-1")
     try:
@@ -90,7 +104,7 @@ def read_pickle(file: BinaryIO) -> tuple[Any, dict[str, Storage]]:
 
 
 class _Refused(ValueError):
-    """Well-formed, but not the pickle of a state dict."""
+    """A pickle is well-formed, but not that of a state dict."""
 
 
 def _refuse(operation: str) -> Callable[["_Unpickler"], None]:
@@ -103,9 +117,9 @@ def _refuse(operation: str) -> Callable[["_Unpickler"], None]:
 class _Unpickler(pickle._Unpickler):
     """The standard library's unpickler in Python, with fewer operations.
 
-    `pickle.Unpickler`, its twin in C, offers no way to take operations away. It also
-    allocates its memo up to whatever index a file names, and hashes keys of
-    dictionaries before anybody can look at them: nested tuples overflow the C stack.
+    `pickle.Unpickler`, which is written in C, offers no way to remove operations. It
+    also allocates its memo up to any index that a file names, and hashes the keys of
+    dictionaries before they can be checked, so that nested tuples overflow the C stack.
     """
 
     # The standard library's own attributes, of which the type stubs know nothing.
@@ -118,12 +132,12 @@ class _Unpickler(pickle._Unpickler):
         for operation in pickletools.opcodes
     }
 
-    def __init__(self, file: BinaryIO, **options: Any):
+    def __init__(self, file: BinaryIO, **options: Any) -> None:
         super().__init__(file, **options)
         self.storages: dict[str, Storage] = {}
 
     def find_class(self, module: str, name: str) -> Callable | np.dtype:
-        """The stand-in for a name; nothing is imported."""
+        """Returns the stand-in for a name, without importing a module."""
         full = f"{module}.{name}"
         if full not in STAND_INS:
             raise _Refused(
@@ -133,8 +147,8 @@ class _Unpickler(pickle._Unpickler):
         return STAND_INS[full]
 
     def persistent_load(self, pid: Any) -> Storage:
-        """The storage of a reference `("storage", type, key, device, count)`."""
-        # PyTorch before 0.4 appended the part of the storage that is viewed.
+        """Returns the storage of `("storage", type, key, device, count)`."""
+        # PyTorch before 0.4 appended metadata of a view, here None.
         if isinstance(pid, tuple) and len(pid) == 6 and pid[5] is None:
             pid = pid[:5]
         match pid:
@@ -159,15 +173,15 @@ class _Unpickler(pickle._Unpickler):
         target = self.stack[-1]
         _expect(isinstance(target, dict), "an entry without a dictionary")
         for key, value in zip(values[::2], values[1::2], strict=True):
-            # Tuples as keys would be hashed item by item, however deep they are.
+            # A tuple as a key would be hashed to any depth of nesting.
             _expect(isinstance(key, str | int), "a key that is no text or number")
             target[key] = value
 
     def load_build(self) -> None:
-        """Drops attributes of a dictionary: `_metadata`, the versions of layers.
+        """Ignores attributes of a dictionary: `_metadata`, the versions of layers.
 
-        The library's own calls `__setstate__` or writes into `__dict__` of whatever
-        it finds: a tensor's shape could change after it was checked.
+        The library's own method calls `__setstate__` of any object or writes to its
+        `__dict__`, so that the shape of a tensor could change after it was checked.
         """
         self.stack.pop()
         _expect(isinstance(self.stack[-1], dict), "attributes of no dictionary")
@@ -183,7 +197,7 @@ def _dictionary() -> dict:
 
 def _size(numbers: Any) -> tuple[int, ...]:
     _expect(isinstance(numbers, tuple | list), "a size without numbers")
-    # A list can be named many times, each time for one byte: no long copies.
+    # One byte is enough to name a list again, so long lists must not be copied.
     _expect(len(numbers) <= MAX_DIMENSIONS, "a size of too many dimensions")
     return tuple(numbers)
 
@@ -196,7 +210,7 @@ def _parameter(tensor: Any, requires_grad: Any, hooks: Any) -> TensorView:
 def _tensor(
     storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any
 ) -> TensorView:
-    """What `torch._utils._rebuild_tensor_v2` makes; bounds checked."""
+    """Does what `torch._utils._rebuild_tensor_v2` does, and checks the bounds."""
     _expect(isinstance(storage, Storage) and _is_count(offset), "a tensor's storage")
     for numbers in (shape, strides):
         _expect(
@@ -204,7 +218,7 @@ def _tensor(
             "a tensor's shape or strides",
         )
     _expect(len(shape) == len(strides) <= MAX_DIMENSIONS, "a tensor's strides")
-    # requires_grad, hooks, and marks such as "to be negated" that we don't apply.
+    # The rest is requires_grad, hooks, and flags such as "negated", which are refused.
     _expect(len(rest) <= 3 and not (len(rest) == 3 and rest[2]), "a marked tensor")
     if 0 not in shape:
         last = offset + sum(
@@ -215,7 +229,7 @@ def _tensor(
     return TensorView(storage, offset, shape, strides)
 
 
-# Little-endian on disk; these files are written on x86 and ARM alone.
+# The types on disk are little-endian, as on x86 and ARM.
 STORAGES = {
     **{"Float": "<f4", "Half": "<f2", "BFloat16": bfloat16, "Double": "<f8"},
     **{"Long": "<i8", "Int": "<i4", "Short": "<i2", "Char": "i1"},

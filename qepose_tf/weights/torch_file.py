@@ -1,6 +1,6 @@
-"""The two file formats of `torch.save`: zip archives, and those before PyTorch 1.6.
+"""Reads the two file formats of `torch.save`: zip archives and, before 1.6, pickles.
 
-Both hold one pickle that names tensors and, beside it, the tensors' numbers.
+Both hold a pickle that names tensors and, apart from it, the numbers of the tensors.
 """
 
 import io
@@ -24,35 +24,35 @@ ZIP = b"PK\x03\x04"
 PICKLE = b"\x80"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
-# What zipfile raises over archives that are not what they seem.
+# The errors of zipfile for damaged archives.
 DAMAGED_ZIP = (zipfile.BadZipFile, EOFError, LookupError, RuntimeError, zlib.error)
 
 
 @dataclass(frozen=True)
 class TorchFile:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
-        content: the unpickled object, tensors as `TensorView`.
-        numbers: of a storage, `[count]`.
+        content: The unpickled object, with `TensorView` in place of tensors.
+        numbers: A function from a storage to its numbers, `[count]`.
     """
 
     content: Any
     numbers: Callable[[Storage], np.ndarray]
 
     def tensor(self, view: TensorView) -> np.ndarray:
-        """The tensor's numbers."""
+        """Returns a tensor of the file."""
         return view.of(self.numbers(view.storage))
 
 
 def read_torch_file(data: bytes) -> TorchFile:
-    """Reads what `torch.save` wrote.
+    """Reads a file that `torch.save` wrote.
 
     Args:
-        data: the file.
+        data: The bytes of the file.
 
     Raises:
-        ValueError: no such file, damaged, or its pickle is refused.
+        ValueError: The file is of another kind or damaged, or its pickle is refused.
     """
     if data.startswith(ZIP):
         try:
@@ -76,7 +76,7 @@ def _read_zip(data: bytes) -> TorchFile:
     pickled = _stored(archive, pickles[0], len(data))
     content, storages = read_pickle(io.BytesIO(pickled[:LARGEST_PICKLE]))
     entries = {key: f"{folder}data/{key}" for key in storages}
-    # Before anything is read: entries that overlap could add up to any size.
+    # This is checked before reading, for overlapping entries may have any total size.
     if sum(archive.getinfo(name).file_size for name in entries.values()) > len(data):
         raise ValueError("its entries overlap")
     raw = {key: _stored(archive, name, len(data)) for key, name in entries.items()}
@@ -84,7 +84,7 @@ def _read_zip(data: bytes) -> TorchFile:
 
 
 def _stored(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """An entry's bytes; PyTorch compresses none, so none can unpack to a flood."""
+    """Returns the bytes of an entry, and refuses compressed ones, which may be huge."""
     entry = archive.getinfo(name)
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > limit:
         raise ValueError(f"{name} is compressed, which torch.save never does")
@@ -92,7 +92,7 @@ def _stored(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
 
 
 def _read_legacy(data: bytes) -> TorchFile:
-    """Five pickles: magic, version, system, content, keys. Then the storages."""
+    """Reads five pickles (magic, version, system, content, keys) and the storages."""
     file = io.BytesIO(data[:LARGEST_PICKLE])
     magic, _ = read_pickle(file)
     if magic != LEGACY_MAGIC:
@@ -115,7 +115,7 @@ def _read_legacy(data: bytes) -> TorchFile:
 def _legacy_numbers(
     data: bytes, position: int, storages: list[Storage]
 ) -> dict[str, memoryview]:
-    """The storages' bytes: of each a count, then as many numbers."""
+    """Returns the bytes of the storages, each of which follows its count."""
     places = {}
     for storage in storages:
         count = int.from_bytes(data[position : position + 8], "little")

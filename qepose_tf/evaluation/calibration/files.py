@@ -1,4 +1,4 @@
-"""calibration.json and calibration.png, written and read."""
+"""Writes and reads calibration.json, and writes calibration.png."""
 
 import dataclasses
 import json
@@ -11,13 +11,17 @@ JSON, PICTURE = "calibration.json", "calibration.png"
 
 
 def write_calibration(calibration: Calibration, folder: str | Path) -> None:
-    """Writes both files into a folder, which is made where it is missing.
+    """Writes calibration.json and calibration.png, which needs matplotlib.
 
-    The JSON holds the attributes of `Calibration` by name and `num_bins`; what is
-    undefined is null. matplotlib is needed for the picture.
+    The JSON file holds the attributes of `Calibration` by name, and `num_bins`. A value
+    that is undefined is null.
+
+    Args:
+        calibration: The measurements.
+        folder: The folder, which is made if it does not exist.
 
     Raises:
-        OSError: the folder cannot be made or written.
+        OSError: The folder cannot be made or written.
     """
     from qepose_tf.evaluation.calibration.one_model import draw_calibration
 
@@ -30,11 +34,14 @@ def write_calibration(calibration: Calibration, folder: str | Path) -> None:
 
 
 def read_calibration(path: str | Path) -> Calibration:
-    """Reads a calibration.json, or that of a folder.
+    """Reads a file that `write_calibration` wrote.
+
+    Args:
+        path: A calibration.json, or the folder that it is in.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is none of `write_calibration`.
+        FileNotFoundError: There is no such file.
+        ValueError: The file was not written by `write_calibration`.
     """
     path = Path(path)
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""How well the score tells the quality of a pose, in figures."""
+"""Measures how well the scores of detections predict their OKS."""
 
 import contextlib
 import io
@@ -23,23 +23,21 @@ from qepose_tf.evaluation.score_quality import (
 
 logger = logging.getLogger(__name__)
 
-# 0.1 is far below COCO's loosest threshold: such a pose shares nearly nothing with
-# a person, and chance alone rarely reaches it.
+# An OKS of 0.1 is far below COCO's lowest threshold, yet chance rarely reaches it.
 MATCHED_OKS = 0.1
-SAMPLE = 2000  # points of the scatter: more hide one another, and the file stays small
+SAMPLE = 2000  # points of the scatter plot; more of them would hide one another
 
 
 @dataclass(frozen=True)
 class Bin:
-    """The detections of one interval of scores.
+    """The detections whose scores lie in one interval.
 
     Attributes:
-        low: where the interval starts.
-        high: where it ends; a score of exactly `high` is in the next one, but 1 is
-            in the last.
-        count: number of detections.
-        mean_score: of them; None where there are none.
-        mean_oks: of them; None where there are none.
+        low: The lower end of the interval, which belongs to it.
+        high: The upper end, which belongs to the next interval; 1 belongs to the last.
+        count: The number of detections.
+        mean_score: The mean of their scores, or None without detections.
+        mean_oks: The mean of their OKS, or None without detections.
     """
 
     low: float
@@ -51,31 +49,31 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Scores against OKS. A figure that is undefined is None, never NaN.
+    """How well scores predict OKS. A value that is undefined is None, never NaN.
 
-    The OKS of a detection is the best over the people of its image, as in
-    `qepose_tf.evaluation.score_quality.ScoredDetections`; detections of ignored
-    regions are left out.
+    The OKS of a detection is the highest with any person of its image, as in
+    `qepose_tf.evaluation.score_quality.ScoredDetections`. Detections of ignored regions
+    are left out.
 
     Attributes:
-        detections: number of detections.
-        matched: how many of them have an OKS above `matched_oks`.
-        people: number of people that count.
-        matched_oks: from which OKS (exclusive) a detection has met a person.
-        ap: COCO AP with the scores as they are.
-        ap_oracle_ranking: COCO AP with each score replaced by the true quality, see
+        detections: The number of detections.
+        matched: The number of detections with an OKS above `matched_oks`.
+        people: The number of people that count.
+        matched_oks: The OKS above which a detection is matched with a person.
+        ap: COCO AP with the scores of the detections.
+        ap_oracle_ranking: COCO AP if each score is replaced by the true OKS, see
             `calibrate`.
         ap_lost_to_ranking: `ap_oracle_ranking - ap`.
-        rank_correlation: Spearman's, of all detections.
-        rank_correlation_matched: Spearman's, of those that met a person.
-        pearson: the linear correlation of all detections.
-        calibration_error: the expected one: |mean score - mean OKS| of each bin,
-            weighted by the bin's count.
-        max_calibration_error: the largest |mean score - mean OKS| of a bin.
-        bias: mean score - mean OKS; positive where scores promise too much.
-        bins: equal intervals that cover [0, 1]; a score outside counts in the first
-            or the last one.
-        sample: (score, OKS) of a random choice of the detections, for the scatter.
+        rank_correlation: Spearman's correlation of score and OKS of all detections.
+        rank_correlation_matched: Spearman's correlation of the matched detections.
+        pearson: Pearson's correlation of all detections.
+        calibration_error: The expected calibration error: the mean over the bins of
+            |mean score - mean OKS|, weighted by their counts.
+        max_calibration_error: The largest |mean score - mean OKS| of a bin.
+        bias: Mean score minus mean OKS, which is positive if scores are too high.
+        bins: Equal intervals that cover [0, 1]. Scores outside count in the first or
+            the last of them.
+        sample: Pairs (score, OKS) of randomly chosen detections, for the scatter plot.
     """
 
     detections: int
@@ -104,31 +102,34 @@ def calibrate(
     num_bins: int = 10,
     seed: int = 0,
 ) -> Calibration:
-    """Measures how well the scores of detections tell their OKS.
+    """Measures how well the scores of detections predict their OKS.
 
-    The oracle's ranking: people and detections of an image are paired one to one,
-    the pair of the highest OKS first, and a detection scores the OKS with its own
-    person. One that is left over (a second one of a person, a stray) scores 0 and
-    stays a false positive. Where no detection reaches an OKS of 0.5 with two people,
-    no ranking has a higher AP. The best OKS with anybody would be no such bound: it
-    ranks a good second pose of one person above a fair first one of another. In
-    crowds the bound is not strict, because COCO gives people away in the order of
-    scores and another order may leave more pairs: `ap_lost_to_ranking` may then be
-    below 0, and is left so.
+    `ap_oracle_ranking` is the AP of an oracle that knows the true OKS. The people and
+    detections of an image are paired one to one in the order of falling OKS, and the
+    score of each detection is replaced by the OKS with its partner. A detection without
+    a partner, such as the second of a person, gets 0 and stays a false positive. If no
+    detection has an OKS of 0.5 or more with two people, no ranking has a higher AP. The
+    highest OKS with any person would not give this bound: it would rank a good second
+    pose of one person above a fair first pose of another. In crowds, the bound is not
+    strict: COCO matches detections in the order of their scores, and another order may
+    leave more matches. `ap_lost_to_ranking` may then be below 0.
 
     Args:
-        coco: the data set whose people are looked for.
-        results: COCO keypoint results. All count for the correlations and bins, the
-            20 best of each image for AP. Compare models at the same minimal score
-            and number of detections: many low scores of strays make a mean look good.
-        image_ids: only these images count; all of them by default.
-        min_area: the smallest person that counts, in px^2.
-        num_bins: of the reliability curve and the calibration errors.
-        seed: chooses `Calibration.sample`.
+        coco: The data set with the ground truth.
+        results: COCO keypoint results. All of them count in the correlations and bins,
+            and the 20 of the highest score in each image in AP. Models should be
+            compared with the same score threshold and number of detections, because
+            many false positives of low score improve the mean calibration error.
+        image_ids: The ids of the images that count; all images by default.
+        min_area: The area of the smallest person that counts, in px^2.
+        num_bins: The number of bins of the reliability curve.
+        seed: The seed that `Calibration.sample` is chosen with.
+
+    Returns:
+        The measurements.
 
     Raises:
-        ValueError: as `qepose_tf.evaluation.evaluate.coco_metrics`, or no bins are
-            asked for.
+        ValueError: The results do not fit the data set, or `num_bins` is below 1.
     """
     if num_bins < 1:
         raise ValueError(f"num_bins: expected at least 1, got {num_bins}")
@@ -162,27 +163,28 @@ def calibrate(
 def _ap_and_oracle(
     evaluator: COCOeval, found: ScoredDetections, min_area: float
 ) -> tuple[float | None, float | None]:
-    """AP of the scores, then of the true quality, which stays in the evaluator."""
+    """Returns AP with the scores and with the true OKS, which stays in `evaluator`."""
     ap = _average_precision(evaluator, min_area)
+    assert evaluator.cocoDt is not None  # `coco_evaluator` loads them
     for index, own in zip(found.ids, found.own_oks, strict=True):
         evaluator.cocoDt.anns[int(index)]["score"] = float(own)
     return ap, _average_precision(evaluator, min_area)
 
 
 def _average_precision(evaluator: COCOeval, min_area: float) -> float | None:
-    """AP as pycocotools sums it up, of one range; None where it holds no person."""
+    """Returns pycocotools' AP of one area range, or None if no person is in it."""
     evaluator.params.areaRng = [[min_area, MAX_AREA]]
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator.evaluate()
         evaluator.accumulate()
-    precision = evaluator.eval["precision"]
+    precision = np.asarray(evaluator.eval["precision"])
     defined = precision[precision > -1]
     return float(defined.mean()) if defined.size else None
 
 
 def _bins(scores: np.ndarray, oks: np.ndarray, num_bins: int) -> tuple[Bin, ...]:
-    # A division gives the floats that the edges are printed as; linspace has
-    # 0.30000000000000004, and a score of 0.3 would fall below it.
+    # Division gives exactly 0.3, but linspace 0.30000000000000004, and a score of 0.3
+    # would fall below that.
     edges = np.arange(num_bins + 1) / num_bins
     place = np.searchsorted(edges[1:-1], scores, side="right")
     counts = np.bincount(place, minlength=num_bins)
@@ -201,11 +203,15 @@ def _bins(scores: np.ndarray, oks: np.ndarray, num_bins: int) -> tuple[Bin, ...]
 
 
 def _errors(bins: tuple[Bin, ...]) -> dict[str, float | None]:
-    filled = [entry for entry in bins if entry.count]
+    filled = [
+        (entry.mean_score - entry.mean_oks, entry.count)
+        for entry in bins
+        if entry.mean_score is not None and entry.mean_oks is not None
+    ]
     if not filled:
         return dict.fromkeys(("calibration_error", "max_calibration_error", "bias"))
-    gaps = np.array([entry.mean_score - entry.mean_oks for entry in filled])
-    weights = np.array([entry.count for entry in filled], float)
+    gaps = np.array([gap for gap, _ in filled])
+    weights = np.array([count for _, count in filled], float)
     weights /= weights.sum()
     return {
         "calibration_error": float(weights @ abs(gaps)),

@@ -1,4 +1,4 @@
-"""One model's scores against the OKS of its poses, after the paper's Figure 5."""
+"""Draws the scores of one model against OKS, like Figure 5 of the paper."""
 
 from pathlib import Path
 
@@ -20,10 +20,14 @@ WIDTH, HEIGHT = 1200, 860
 
 
 def draw_calibration(calibration: Calibration, path: str | Path) -> None:
-    """Draws scatter, reliability curve, counts and figures into a PNG.
+    """Draws scatter plot, reliability curve, counts and a table into a PNG file.
+
+    Args:
+        calibration: The measurements.
+        path: The file to write, 1200 x 860 px.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     with house_style():
         figure = new_figure(WIDTH, HEIGHT)
@@ -48,7 +52,7 @@ def draw_calibration(calibration: Calibration, path: str | Path) -> None:
 
 
 def _rows(calibration: Calibration) -> list[Row]:
-    """The figures in four groups, each under its heading."""
+    """Returns the measurements in four groups, each below its heading."""
     c = calibration
     groups = (
         (

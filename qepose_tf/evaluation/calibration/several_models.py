@@ -1,8 +1,9 @@
-"""Several models' scores against OKS, side by side, with a table of the figures."""
+"""Draws the scores of several models against OKS, side by side, with a table."""
 
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -21,10 +22,10 @@ from qepose_tf.evaluation.calibration.axes import (
 from qepose_tf.evaluation.calibration.measures import Calibration
 
 WIDTH = 1200
-COLUMNS = 4  # panels in a row
-PANEL = 4.5  # height of a panel, where that of its counts is 1
-LINE = 34  # px, of the table
-# heading, attribute, with a sign
+COLUMNS = 4  # most panels in a row
+PANEL = 4.5  # height of a panel relative to that of its counts
+LINE = 34  # height of a line of the table, px
+# Heading, attribute of `Calibration`, and whether a sign is shown.
 TABLE = (
     ("AP", "ap", False),
     ("oracle\nAP", "ap_oracle_ranking", False),
@@ -43,29 +44,31 @@ def draw_comparison(
     path: str | Path,
     title: str = "Is the score the quality?",
 ) -> None:
-    """Draws a panel per model and a table of the figures into a PNG.
+    """Draws a panel for each model and a table of the measurements into a PNG file.
 
     Args:
-        calibrations: by the names to show, in the order to show.
-        path: of the PNG, 1200 px wide; the height grows with the number of models.
-        title: above the panels.
+        calibrations: The measurements by the names of the models, in the order in which
+            they are shown.
+        path: The file, 1200 px wide; its height grows with the number of models.
+        title: The text above the panels.
 
     Raises:
-        ValueError: there is nothing to compare.
-        OSError: the file cannot be written.
+        ValueError: `calibrations` is empty.
+        OSError: The file cannot be written.
     """
     if not calibrations:
         raise ValueError("expected at least one calibration to draw, got none")
     columns = min(COLUMNS, max(2, len(calibrations)))
     rows = math.ceil(len(calibrations) / columns)
-    panel = WIDTH / columns + 60  # px, with counts and labels
+    panel = WIDTH / columns + 60  # height in px, with counts and labels
     lines = LINE * (len(calibrations) + 2)
     counted = panel / (PANEL + 1)
     with house_style():
         figure = new_figure(WIDTH, round(rows * panel + lines + 90))
         figure.suptitle(title, x=0.013, ha="left", fontsize=17)
+        grid: list[Any] = _mosaic(len(calibrations), rows, columns)
         axes = figure.subplot_mosaic(
-            [*_mosaic(len(calibrations), rows, columns), ["table"] * columns],
+            [*grid, ["table"] * columns],
             height_ratios=[PANEL, 1] * rows + [lines / counted],
         )
         for index, (name, calibration) in enumerate(calibrations.items()):
@@ -82,7 +85,7 @@ def draw_comparison(
 
 
 def _mosaic(models: int, rows: int, columns: int) -> list[list[str]]:
-    """Names of the axes in a grid: each panel above its counts, dots where none is."""
+    """Returns the names of the axes in a grid; a dot means that there are none."""
     numbers = [*range(models), *[None] * (rows * columns - models)]
     return [
         ["." if i is None else f"{kind} {i}" for i in numbers[start : start + columns]]

@@ -1,1 +1,1 @@
-"""What holds an exported file against the Keras model."""
+"""Compares exported files with the Keras model."""

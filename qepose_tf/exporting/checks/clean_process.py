@@ -1,4 +1,4 @@
-"""Exported files run in a process of their own, without this package."""
+"""Runs exported files in a process of their own, without this package."""
 
 import contextlib
 import functools
@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
@@ -19,11 +19,12 @@ from qepose_tf.exporting.checks.comparison import Detections
 
 @dataclass(frozen=True)
 class Answers:
-    """What an exported model answered.
+    """The outputs of an exported model.
 
     Attributes:
-        detections: of each batch.
-        seconds: that each call took; the first ones set the runtime up.
+        detections: The detections of each batch.
+        seconds: The time of each call in s. The first call includes the start-up of the
+            runtime.
     """
 
     detections: list[Detections]
@@ -31,7 +32,7 @@ class Answers:
 
     @property
     def latency_seconds(self) -> float:
-        """Median of the calls, without the first where there are more."""
+        """The median time of a call in s, without the first if there are several."""
         return float(np.median(self.seconds[1:] or self.seconds))
 
 
@@ -39,16 +40,16 @@ Run = Callable[[Path, Iterable[np.ndarray]], Answers]
 
 
 @contextlib.contextmanager
-def waiting_process(format: str) -> Iterator[Run]:
-    """A process that imports a format's runtime while its file is still being written.
+def waiting_process(format: str) -> Generator[Run, None, None]:
+    """Starts a process that imports a format's runtime while its file is written.
 
     Args:
-        format: a key of `runner.RUNTIMES`.
+        format: A key of `runner.RUNTIMES`.
 
     Yields:
-        What runs a file or folder on batches, once; see `run_exported`.
+        A function of a path and batches, to be called once, see `run_exported`.
     """
-    # -I: neither the environment nor the working directory brings modules along.
+    # With -I, no module comes from the environment or the working directory.
     words = [sys.executable, "-I", runner.__file__, format]
     with subprocess.Popen(
         words, stdin=PIPE, stdout=DEVNULL, stderr=PIPE, text=True, errors="replace"
@@ -63,12 +64,15 @@ def run_exported(format: str, path: Path, batches: Iterable[np.ndarray]) -> Answ
     """Runs an exported model in a new process that has only the format's runtime.
 
     Args:
-        format: a key of `runner.RUNTIMES`.
-        path: of the exported file or folder.
-        batches: uint8 `[B, H, W, 3]` each; written to disk one by one.
+        format: A key of `runner.RUNTIMES`.
+        path: The exported file or folder.
+        batches: uint8 arrays `[B, H, W, 3]`, which are written to disk one by one.
+
+    Returns:
+        The detections of each batch and the time of each call.
 
     Raises:
-        ValueError: the runtime failed; its last line is in the message.
+        ValueError: The runtime failed. The message has the last line of its output.
     """
     with waiting_process(format) as run:
         return run(path, batches)

@@ -1,4 +1,4 @@
-"""How far the poses of two runtimes are from each other, row by row of a cell."""
+"""Compares the poses of two runtimes that were regressed from the same cells."""
 
 import math
 from collections.abc import Sequence
@@ -11,10 +11,14 @@ Detections = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far poses may be apart; the attributes are those of `Comparison`.
+    """The differences that a precision may have.
 
     Attributes:
-        unmatched: as a share of the people: a tie or a threshold may fall otherwise.
+        max_pose_difference_px: The largest distance of a keypoint, px.
+        median_pose_difference_px: The median distance of a keypoint, px.
+        max_score_difference: The largest difference of a score.
+        unmatched: The number of unmatched people as a share of all people. It is not 0,
+            because rounding may decide a tie or a threshold.
     """
 
     max_pose_difference_px: float = math.inf
@@ -23,10 +27,10 @@ class Tolerance:
     unmatched: float = math.inf
 
 
-# They tell a broken file, not how good a precision is: single poses on images that the
-# network was not trained for may magnify rounding. What eight-bit integers cost is
-# accuracy, which only annotated images can tell. Coordinates in bfloat16 would be a
-# pixel off in the median.
+# These tolerances detect broken files and do not tell how accurate a precision is: a
+# network may magnify rounding on images that it was not trained for. The accuracy of
+# eight-bit files can only be measured on annotated images. If coordinates were computed
+# in bfloat16, the median difference would be a pixel.
 TOLERANCES = {
     "fp32": Tolerance(0.5, 0.01, 0.01, 0.1),
     "fp16": Tolerance(3.0, 0.1, 0.02),
@@ -38,17 +42,20 @@ TOLERANCES = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far an exported model is from the Keras model.
+    """The differences between an exported model and the Keras model.
+
+    Poses are compared if both models regressed them from the same cell.
 
     Attributes:
-        max_pose_difference_px: greatest distance in x or y of a keypoint, in rows of
-            the same cell; the rows that are empty for their low score count, too.
-        median_pose_difference_px: of the same distances.
-        max_score_difference: greatest difference of scores of people whom both found
-            at the same cell.
-        matched: rows of the same cell.
-        unmatched: people (score > 0) whom only one of the two found at their cell.
-        people: people that the Keras model found.
+        max_pose_difference_px: The largest distance of a keypoint in x or y, in px.
+            Rows that are empty because of a low score count, too.
+        median_pose_difference_px: The median of these distances, in px.
+        max_score_difference: The largest difference of scores, among people that both
+            models found at the same cell.
+        matched: The number of rows with the same cell.
+        unmatched: The number of people (score > 0) that only one model found at their
+            cell.
+        people: The number of people that the Keras model found.
     """
 
     max_pose_difference_px: float
@@ -59,16 +66,19 @@ class Comparison:
     people: int
 
     def check(self, name: str, precision: str = "fp32") -> None:
-        """Raises `ValueError` where the two do not give the same poses.
+        """Raises an error if the two models do not give the same poses.
 
         Args:
-            name: of what was compared, for the message.
-            precision: a key of `TOLERANCES`; poses must be numbers in any.
+            name: The name of the exported model, for the message.
+            precision: A key of `TOLERANCES`.
+
+        Raises:
+            ValueError: A difference is larger than its tolerance, or a pose is NaN.
         """
         most, faults = TOLERANCES[precision], []
         if not self.matched and most != Tolerance():
             faults.append("no cell in common")
-        # written so that NaN is a fault
+        # `not found <= limit` is true for NaN.
         for which, unit in (
             ("max_pose_difference_px", " px"),
             ("median_pose_difference_px", " px in the median"),
@@ -88,7 +98,15 @@ class Comparison:
 
 
 def compare(expected: Sequence[Detections], actual: Sequence[Detections]) -> Comparison:
-    """Compares two runtimes' detections on the same batches, row by row of a cell."""
+    """Compares the detections of two runtimes on the same batches.
+
+    Args:
+        expected: The detections of the Keras model, by batch.
+        actual: The detections of the exported model, by batch.
+
+    Returns:
+        The differences.
+    """
     pose, score, matched, unmatched, people = [], [], 0, 0, 0
     for first, second in zip(expected, actual, strict=True):
         people += int(np.sum(first["scores"] > 0))
@@ -99,7 +117,7 @@ def compare(expected: Sequence[Detections], actual: Sequence[Detections]) -> Com
         matched += len(image)
         pose.append(first["poses"][image, row] - second["poses"][image, other])
         seen, seen_too = first["scores"][image, row], second["scores"][image, other]
-        # Where they differ, one of the two has suppressed the pose.
+        # If they differ, one of the two models has suppressed the pose.
         unmatched += int(np.sum((seen > 0) != (seen_too > 0)))
         for name in ("scores", "keypoint_scores"):
             difference = first[name][image, row] - second[name][image, other]

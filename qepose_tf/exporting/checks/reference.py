@@ -1,4 +1,4 @@
-"""The Keras model's own answers, which every exported file is held against."""
+"""Detects with the Keras model, whose poses are the reference of exported files."""
 
 from collections.abc import Callable
 
@@ -16,11 +16,11 @@ Detector = Callable[[np.ndarray], Detections]
 
 
 def traced(model: PoseEstimator) -> Callable:
-    """The model's outputs as a graph, from images in 0..255."""
+    """Returns the model as a graph from `[B, H, W, 3]` float32 images in 0..255."""
     shape = tf.TensorSpec([None, None, None, 3], tf.float32)
 
     @tf.function(input_signature=[shape], autograph=False)
-    def run(images):
+    def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = model(images, training=False)
         return {name: outputs[name] for name in COMPARED}
 
@@ -28,14 +28,17 @@ def traced(model: PoseEstimator) -> Callable:
 
 
 def keras_any_size(model: PoseEstimator, run: Callable | None = None) -> Detector:
-    """The Keras model behind the letterbox of evaluation and prediction.
+    """Returns a detector for images of any size, as evaluation letterboxes them.
+
+    Images are resized by TensorFlow and rounded to 8 bits, as in exported files.
+    Pillow, which evaluation uses, differs by one grey level in some pixels.
 
     Args:
-        model: says the input size and the colour of padding.
-        run: what computes; the model itself by default, or `traced`.
+        model: The model.
+        run: The model as a graph, see `traced`; by default the model is run eagerly.
 
-    The resize itself is TensorFlow's, rounded to 8 bits: Pillow's, of which the
-    letterbox would make use, is off by one grey level here and there.
+    Returns:
+        A function from `[B, H, W, 3]` uint8 images to detections.
     """
     run = run or model
 
@@ -55,7 +58,7 @@ def keras_any_size(model: PoseEstimator, run: Callable | None = None) -> Detecto
 
 
 def keras_fixed_size(model: PoseEstimator, run: Callable | None = None) -> Detector:
-    """The Keras model on images of the network's size; see `keras_any_size`."""
+    """Returns a detector for images of the network's size, see `keras_any_size`."""
     run = run or model
 
     def detect(images: np.ndarray) -> Detections:

@@ -1,4 +1,4 @@
-"""The graph that TFLite, ONNX and OpenVINO files are converted from."""
+"""Writes the graph that TFLite, ONNX and OpenVINO files are converted from."""
 
 import functools
 from pathlib import Path
@@ -13,7 +13,16 @@ SIDE_MULTIPLE = 32
 
 
 def check_sides(height: int, width: int, batch: int) -> None:
-    """Raises `ValueError` where the network cannot take images of that size."""
+    """Raises an error if the network cannot take images of a size.
+
+    Args:
+        height: The height of the images in px.
+        width: The width of the images in px.
+        batch: The number of images in a batch.
+
+    Raises:
+        ValueError: A side is not a multiple of 32, or the batch is empty.
+    """
     if min(height, width, batch) < 1 or height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
         raise ValueError(
             f"expected sides that are multiples of {SIDE_MULTIPLE} and a batch of at "
@@ -24,17 +33,17 @@ def check_sides(height: int, width: int, batch: int) -> None:
 def write_fixed_graph(
     model: PoseEstimator, folder: Path, height: int, width: int, batch: int
 ) -> None:
-    """Writes a SavedModel of images `[batch, height, width, 3]`; nothing is resized.
+    """Writes a SavedModel that takes images of one size and does not resize them.
 
     Args:
-        model: in float32.
-        folder: to write.
-        height: of the images, a multiple of 32.
-        width: of the images, a multiple of 32.
-        batch: images at once.
+        model: A model in float32.
+        folder: The folder to write.
+        height: The height of the images in px, a multiple of 32.
+        width: The width of the images in px, a multiple of 32.
+        batch: The number of images in a batch.
     """
     images = tf.TensorSpec((batch, height, width, 3), tf.uint8, name="images")
 
     serve = Frozen.of(functools.partial(detect, model), images)
-    # A converter that starts from the function itself loses the outputs' names.
+    # Converters that start from the function itself lose the names of the outputs.
     write_signatures(str(folder), serving_default=(serve, images))

@@ -1,25 +1,25 @@
-"""Keeps the notices of TensorFlow's C++ converters off the terminal."""
+"""Hides the messages of TensorFlow's C++ converters."""
 
 import contextlib
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 
 logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def native_logs_hidden() -> Iterator[None]:
-    """Hides what C++ code writes to stderr; at level DEBUG it is logged afterwards.
+def native_logs_hidden() -> Generator[None, None, None]:
+    """Hides what C++ code writes to stderr, and logs it afterwards at level DEBUG.
 
-    Converters write of devices, passes and ignored options, which no setting turns
-    off. Their errors come as exceptions all the same.
+    No setting turns off what converters write about devices, passes and ignored
+    options. Their errors are raised as exceptions all the same.
     """
     try:
         terminal = os.dup(2)
-    except OSError:  # there is no stderr to protect
+    except OSError:  # stderr is closed
         yield
         return
     sys.stderr.flush()

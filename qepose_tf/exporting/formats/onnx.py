@@ -1,4 +1,4 @@
-"""ONNX: one file with everything inside, its outputs by our names."""
+"""Writes ONNX files, whose metadata hold `pose.json`."""
 
 import json
 import logging
@@ -10,8 +10,8 @@ from qepose_tf.exporting.pose_json import FILE
 from qepose_tf.exporting.served_graph import OUTPUTS
 
 OPSET = 18
-# Of tf2onnx' twelve rewritings those that matter here; runtimes do the others better.
-# The whole list, each on a copy of the graph, takes HRNet-W32 four times as long.
+# These are five of tf2onnx' twelve rewritings; runtimes do the others better. All of
+# them, each on a copy of the graph, take four times as long for HRNet-W32.
 _REWRITINGS = (
     "optimize_transpose",
     "fold_constants",
@@ -22,23 +22,22 @@ _REWRITINGS = (
 
 
 def write_onnx(source: Path, file: Path, metadata: dict) -> None:
-    """Converts a SavedModel of a fixed size.
+    """Converts a SavedModel of a fixed size to an ONNX file.
 
-    Its input is `images`; its outputs stand in the order of `serving.OUTPUTS`. The
-    metadata are the property `pose.json`.
+    Its input is `images`, and its outputs are in the order of `served_graph.OUTPUTS`.
 
     Args:
-        source: of the SavedModel, see `fixed_graph`.
-        file: to write.
-        metadata: see `metadata.describe`.
+        source: The folder of the SavedModel, see `write_fixed_graph`.
+        file: The file to write.
+        metadata: The content of `pose.json`, which becomes a property of this name.
 
     Raises:
         ValueError: tf2onnx cannot convert the model.
-        ImportError: onnx or tf2onnx is not installed.
+        ImportError: onnx, onnxruntime or tf2onnx is not installed.
     """
     try:
         import onnx
-        import onnxruntime  # noqa: F401, runs what is written
+        import onnxruntime  # noqa: F401, it runs the file afterwards
         import tf2onnx  # noqa: F401
     except ImportError as error:
         raise ImportError(
@@ -51,7 +50,7 @@ def write_onnx(source: Path, file: Path, metadata: dict) -> None:
         model = _convert(source)
         _replace_deprecated(model)
         onnx.checker.check_model(model, full_check=True)
-    except Exception as error:  # tf2onnx raises whatever its parts raise
+    except Exception as error:  # tf2onnx has no error class of its own
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
         raise ValueError(f"ONNX: tf2onnx cannot convert the model: {reason}") from error
@@ -63,7 +62,7 @@ def write_onnx(source: Path, file: Path, metadata: dict) -> None:
 
 
 def _convert(source: Path) -> Any:
-    """The `ModelProto` of the signature."""
+    """Returns the signature `serving_default` as a `ModelProto`."""
     import tensorflow as tf
     from tf2onnx import optimizer, tf_loader, tfonnx
 
@@ -87,7 +86,7 @@ def _convert(source: Path) -> Any:
         )
     rewritings = optimizer._get_optimizers()
     chosen = {name: rewritings[name] for name in _REWRITINGS if name in rewritings}
-    # catch_errors would copy the graph before each
+    # With catch_errors, tf2onnx would copy the graph before each rewriting.
     converted = optimizer.optimize_graph(
         converted, catch_errors=False, optimizers=chosen
     )
@@ -95,18 +94,18 @@ def _convert(source: Path) -> Any:
 
 
 def _replace_deprecated(model: Any) -> None:
-    """Enlarging to whole multiples in the terms of the current operator set.
+    """Replaces a resize mode of tf2onnx that opset 13 no longer has.
 
-    tf2onnx writes a mode that opset 13 gave up; runtimes warn of it.
+    Runtimes warn of this mode.
     """
     for node in model.graph.node:
         for attribute in node.attribute:
             if attribute.s == b"tf_half_pixel_for_nn":
-                attribute.s = b"asymmetric"  # the same where the factor is whole
+                attribute.s = b"asymmetric"  # equal if the factor is a whole number
 
 
 def _ordered(names: dict[str, str], outputs: Sequence[str]) -> list[str]:
-    """The tensors of our outputs in our order."""
+    """Returns the tensors of the outputs in the order of `OUTPUTS`."""
     missing = [name for name in OUTPUTS if names.get(name) not in outputs]
     if missing:
         raise ValueError(f"expected outputs {', '.join(missing)}, got {list(names)}")

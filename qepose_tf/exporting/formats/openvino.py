@@ -1,12 +1,12 @@
-"""OpenVINO IR: `pose.xml`, `pose.bin` and `pose.json` in a folder.
+"""Writes OpenVINO IR: `pose.xml`, `pose.bin` and `pose.json` in a folder.
 
-On CPUs that can, OpenVINO computes a float32 file in bfloat16 unless it is told
-otherwise, and no option in a file tells it. Eight bits hold no coordinate, so every
-operation that must stay exact bears a mark of its own, which the CPU plugin honours
-where the operation survives its rewriting; what would not survive is rewritten here.
-The plugins of OpenVINO 2026.4 and later honour all of them; before, element-wise
-operations are fused without their marks, and only the option
-`INFERENCE_PRECISION_HINT: f32` of `compile_model` computes a file exactly.
+On CPUs with bfloat16, OpenVINO computes a float32 file in bfloat16 by default, and no
+option in a file prevents this. The 8 bits of bfloat16's significand are too few for a
+coordinate, so every operation that must be exact has an attribute that says so. The CPU
+plugin honours the attribute unless it replaces the operation by others, so operations
+that it would replace are rewritten here. Plugins before OpenVINO 2026.4 also fuse
+element-wise operations without these attributes. With them, only the option
+`INFERENCE_PRECISION_HINT: f32` of `compile_model` gives exact coordinates.
 """
 
 import json
@@ -14,6 +14,7 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -23,29 +24,29 @@ from qepose_tf.exporting.served_graph import OUTPUTS
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 MODEL = "pose.xml"
-# What plugins look for: the older and the newer name of "keep float32".
+# The older and the newer name of the attribute that keeps an operation in float32.
 EXACT = (
     {"name": "precise", "version": "0"},
     {"name": "DisablePrecisionConversion", "version": "0", "value": "dynamic:f16"},
 )
-# Operations of the body and of the branches behind it, up to the first product.
+# The operations of the body and of the branches after it, up to the first MatMul.
 BODY = ("Convolution", "Relu", "Add", "Multiply", "Interpolate", "Pad", "Concat")
 POSE_QUERY = "pose_query_encoding"  # the layer's name in `models.head`
 
 
 def write_openvino(source: Path, folder: Path, metadata: dict, precision: str) -> None:
-    """Converts a SavedModel of a fixed size.
+    """Converts a SavedModel of a fixed size to an OpenVINO folder.
 
     Args:
-        source: of the SavedModel, see `fixed_graph`.
-        folder: to write to; made where it is missing.
-        metadata: for `pose.json`, see `metadata.describe`.
-        precision: `fp32`; `fp16`, which halves the file and computes in float32; or
-            `bf16`, which does so too but for features: convolutions and the products
-            behind the score, in bfloat16 where the CPU can.
+        source: The folder of the SavedModel, see `write_fixed_graph`.
+        folder: The folder to write, which is made if it does not exist.
+        metadata: The content of `pose.json`.
+        precision: `fp32`; `fp16`, with weights of half the size and computation in
+            float32; or `bf16`, which also computes the features (convolutions and the
+            products of the score) in bfloat16 on CPUs that have it.
 
     Raises:
-        ValueError: there is no such precision, or OpenVINO cannot convert the model.
+        ValueError: There is no such precision, or OpenVINO cannot convert the model.
         ImportError: OpenVINO is not installed.
     """
     if precision not in PRECISIONS:
@@ -67,12 +68,17 @@ def write_openvino(source: Path, folder: Path, metadata: dict, precision: str) -
 
 
 def import_openvino() -> ModuleType:
-    """OpenVINO, and nothing that reports its use.
+    """Imports OpenVINO without its telemetry.
 
-    Its import alone sends an event through `openvino_telemetry`. None in its place is
-    how Python is told that a module cannot be imported; OpenVINO does without.
+    The import of OpenVINO sends an event through `openvino_telemetry`. None in
+    `sys.modules` tells Python that this module cannot be imported, and OpenVINO does
+    not need it.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
     """
-    sys.modules.setdefault("openvino_telemetry", None)
+    # The annotation of `sys.modules` has modules only.
+    sys.modules.setdefault("openvino_telemetry", None)  # ty: ignore[no-matching-overload]
     try:
         import openvino
     except ImportError as error:
@@ -82,12 +88,12 @@ def import_openvino() -> ModuleType:
     return openvino
 
 
-def _read(openvino: ModuleType, source: Path):
-    """The model as converted and simplified, with our order of outputs."""
+def _read(openvino: ModuleType, source: Path) -> Any:
+    """Returns the converted and simplified model, with outputs in their order."""
     from openvino._offline_transformations import apply_moc_transformations
 
     try:
-        # not `convert_model`, which sends telemetry
+        # `convert_model` would send telemetry.
         model = openvino.Core().read_model(str(source))
         results = {result.output(0).any_name: result for result in model.get_results()}
         model = openvino.Model(
@@ -95,7 +101,7 @@ def _read(openvino: ModuleType, source: Path):
             model.get_parameters(),
             "pose",
         )
-        # folds normalisations into convolutions, which keeps the latter's marks
+        # This folds normalisations into convolutions, which keep their attributes.
         apply_moc_transformations(model, cf=True, smart_reshape=False)
     except RuntimeError as error:
         raise ValueError(
@@ -105,32 +111,32 @@ def _read(openvino: ModuleType, source: Path):
 
 
 def _reason(error: RuntimeError) -> str:
-    """The lines of OpenVINO's message that speak of the model, as one."""
+    """Joins the lines of OpenVINO's message that are about the model."""
     where = ("Exception from ", "Check '", "FrontEnd API failed", "To facilitate")
     lines = [line.strip() for line in str(error).splitlines()]
     told = [line for line in lines if line and not line.startswith(where)]
     return " ".join(told) or str(error).strip() or type(error).__name__
 
 
-def _is_constant(value) -> bool:
+def _is_constant(value: Any) -> bool:
     return value.get_node().get_type_name() == "Constant"
 
 
-def _is_float(value) -> bool:
+def _is_float(value: Any) -> bool:
     return value.get_element_type().get_type_name() == "f32"
 
 
-def _name(value) -> str:
+def _name(value: Any) -> str:
     return value.get_node().get_friendly_name()
 
 
-def _features(model) -> set[str]:
-    """Names of the operations whose values are features, not coordinates or scores.
+def _features(model: Any) -> set[str]:
+    """Returns the names of operations whose values are features.
 
-    They reach from the first convolution to the first other product; everything that
-    a coordinate comes from or goes into is behind one. The features that the score
-    samples go on through the pose query's layer, where they are projected, gathered,
-    summed up and normalised, to the score's own product.
+    Features lie between the first convolution and the first MatMul, and all coordinates
+    and scores come after a MatMul. The features that the score samples also pass the
+    layer of the pose query, where they are projected, gathered, added and normalised,
+    up to the MatMul of the score.
     """
     found = set()
     for node in model.get_ordered_ops():
@@ -143,15 +149,15 @@ def _features(model) -> set[str]:
             if first or all(_name(value) in found for value in inputs):
                 found.add(name)
         elif POSE_QUERY in name and kind in ("MatMul", "Reshape", "Gather"):
-            # a product's features are its last input that is no weight
+            # The features of a MatMul are the last of its inputs without the weights.
             features = inputs[-1] if kind == "MatMul" else inputs[0]
             if _name(features) in found:
                 found.add(name)
     return found
 
 
-def _keep_marks(model, rounded: set[str]) -> None:
-    """Rewrites what plugins would replace by new, unmarked operations."""
+def _keep_marks(model: Any, rounded: set[str]) -> None:
+    """Rewrites operations that plugins would replace by others without attributes."""
     for node in model.get_ordered_ops():
         if node.get_friendly_name() in rounded or not _is_float(node.output(0)):
             continue
@@ -162,11 +168,11 @@ def _keep_marks(model, rounded: set[str]) -> None:
     model.validate_nodes_and_infer_types()
 
 
-def _widen_scalars(node) -> None:
-    """Repeats a lone number along an axis.
+def _widen_scalars(node: Any) -> None:
+    """Repeats a single number along an axis.
 
-    Operations with a lone number are moved to before a reshape, joined to a clamp or,
-    as the bias of a single channel, drawn into the product.
+    A plugin moves an operation with a single number before a reshape, turns it into a
+    clamp, or fuses it into a MatMul as the bias of one channel.
     """
     from openvino import opset13
 
@@ -182,8 +188,8 @@ def _widen_scalars(node) -> None:
             node.input(position).replace_source_output(filled.output(0))
 
 
-def _to_older_resize(node) -> None:
-    """A resize of `[B, H, W, C]` as the plugins' own operation, of `[B, C, H, W]`."""
+def _to_older_resize(node: Any) -> None:
+    """Replaces a resize of `[B, H, W, C]` by the plugins' own, of `[B, C, H, W]`."""
     from openvino import opset13
     from openvino.utils.node_factory import NodeFactory
 
@@ -207,8 +213,8 @@ def _to_older_resize(node) -> None:
         target.replace_source_output(back.output(0))
 
 
-def _halve_weights(model, kind: str) -> None:
-    """Stores the weights of convolutions, nearly all there are, in 16 bits."""
+def _halve_weights(model: Any, kind: str) -> None:
+    """Stores the weights of convolutions, which are nearly all weights, in 16 bits."""
     from openvino import Type, opset13
 
     for node in model.get_ordered_ops():
@@ -225,14 +231,14 @@ def _halve_weights(model, kind: str) -> None:
 
 
 def _nearest_bf16(values: np.ndarray) -> np.ndarray:
-    """The nearest bfloat16 numbers as float32; OpenVINO itself cuts digits off."""
+    """Rounds to the nearest bfloat16 numbers; OpenVINO itself truncates."""
     return values.astype(ml_dtypes.bfloat16).astype(np.float32)
 
 
 def _mark(file: Path, rounded: set[str]) -> None:
-    """Marks every operation of an IR file as exact, but for those to be rounded.
+    """Gives every operation of an IR file, except the features, the exact attribute.
 
-    In the file: Python cannot make an attribute of a node.
+    The file is edited, because OpenVINO's Python API cannot add attributes to nodes.
     """
     tree = ET.parse(file)
     for layer in tree.iter("layer"):

@@ -1,4 +1,4 @@
-"""SavedModel for serving: any images or their files in, poses out."""
+"""Writes a SavedModel that takes images, or image files, of any size."""
 
 import functools
 import io
@@ -19,9 +19,13 @@ MARKER = "saved_model.pb"
 
 
 def version_folder(path: Path) -> Path:
-    """Where a SavedModel stands below `path`, as TF Serving expects it: in a number.
+    """Returns the folder of version 1 below a path, as TF Serving expects it.
 
-    `NAME` becomes `NAME/1`; a path that ends in a number is that version itself.
+    Args:
+        path: A folder. If its name is a number, it is the folder of this version.
+
+    Returns:
+        `path/1`, or `path` itself if its name is a number.
     """
     return path if path.name.isdigit() else path / "1"
 
@@ -29,17 +33,18 @@ def version_folder(path: Path) -> Path:
 def write_saved_model(model: PoseEstimator, folder: Path) -> None:
     """Writes a SavedModel that `tf.saved_model.load` and TF Serving load.
 
-    Signatures: `serving_default` takes `images`, uint8 RGB `[B, H, W, 3]` of any size,
-    and `serve_encoded` takes `encoded`, `[B]` JPEG or PNG files of any sizes. Both
-    give what `serving` says. `assets.extra` holds warm-up requests and `pose.json`.
+    The signature `serving_default` takes `images`, uint8 RGB `[B, H, W, 3]` of any
+    size, and `serve_encoded` takes `encoded`, `[B]` JPEG or PNG files of any sizes.
+    Both return the outputs that `served_graph` describes. `assets.extra` holds warm-up
+    requests and `pose.json`.
 
     Args:
-        model: in float32.
-        folder: to write.
+        model: A model in float32.
+        folder: The folder to write.
     """
     images = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
     serve = Frozen.of(functools.partial(detect_any_size, model), images)
-    serve = serve.with_variables()  # for the first answer to come sooner
+    serve = serve.with_variables()  # makes the first call faster
     encoded = tf.TensorSpec([None], tf.string, name="encoded")
     write_signatures(
         str(folder),

@@ -1,29 +1,35 @@
-"""Warm-up requests, which TF Serving replays before it takes a version into service.
+"""Writes warm-up requests, which TF Serving runs before it uses a new version.
 
 The messages are those of TF Serving's `prediction_log.proto`, `predict.proto` and
-`model.proto`, as far as a request needs them. TF Serving's own Python package would
-bring a TensorFlow of its choice along.
+`model.proto`, with the fields that a request needs. They are described here because TF
+Serving's Python package would install another version of TensorFlow.
 """
 
 import functools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 FILE = "tf_serving_warmup_requests"
 _PACKAGE = "qepose_tf.serving"
+# protobuf makes its message classes as it is imported, which no type checker sees.
+_descriptors: Any = descriptor_pb2
 
 
-def write_warmup(folder: Path, requests: list[tuple[str, Mapping[str, object]]]):
+def write_warmup(
+    folder: Path, requests: list[tuple[str, Mapping[str, object]]]
+) -> None:
     """Writes `tf_serving_warmup_requests`.
 
     Args:
-        folder: the SavedModel's `assets.extra`.
-        requests: name of a signature, and its inputs as arrays.
+        folder: The folder `assets.extra` of a SavedModel.
+        requests: The name of a signature and its inputs as arrays, for each request.
     """
-    with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
+    writer = tf.io.TFRecordWriter(str(folder / FILE))
+    with writer:
         for signature, inputs in requests:
             log = _messages()()
             request = log.predict_log.request
@@ -34,9 +40,9 @@ def write_warmup(folder: Path, requests: list[tuple[str, Mapping[str, object]]])
 
 
 @functools.cache
-def _messages():
-    """The class of TF Serving's `PredictionLog`."""
-    file = descriptor_pb2.FileDescriptorProto(
+def _messages() -> Any:
+    """Returns the class of TF Serving's message `PredictionLog`."""
+    file = _descriptors.FileDescriptorProto(
         name="qepose_tf/serving.proto", package=_PACKAGE, syntax="proto3"
     )
     tensor = tf.make_tensor_proto(0).DESCRIPTOR
@@ -63,9 +69,15 @@ def _messages():
     )
 
 
-def _field(message, name: str, number: int, of: str | None = None, repeated=False):
-    """A field that holds a string or, where `of` names it, a message."""
-    kinds = descriptor_pb2.FieldDescriptorProto
+def _field(
+    message: Any,
+    name: str,
+    number: int,
+    of: str | None = None,
+    repeated: bool = False,
+) -> None:
+    """Adds a field that holds a string, or a message of the type `of`."""
+    kinds = _descriptors.FieldDescriptorProto
     message.field.add(
         name=name,
         number=number,

@@ -1,4 +1,4 @@
-"""TFLite files of built-in operations, in four precisions."""
+"""Writes TFLite files of built-in operations in four precisions."""
 
 import json
 import zipfile
@@ -21,21 +21,23 @@ def write_tflite(
 ) -> None:
     """Converts a fixed graph to a TFLite file.
 
-    Its signature `serving_default` takes `images` and gives the outputs by name.
+    Its signature `serving_default` takes `images` and returns the outputs by name.
 
     Args:
-        source: folder of `write_fixed_graph`.
-        file: to write.
-        described: `metadata.describe`; appended to the file as a zip archive, as TFLite
-            keeps associated files, so that any zip program reads it.
-        precision: `fp32`; `fp16`, half-size weights; `dynamic`, eight-bit weights and
-            activations that are quantised as they come; or `int8`, where the
-            convolutions of body and head compute in eight bits.
-        calibration: uint8 batches as the file takes them, which say what range each
-            activation has; for `int8`.
+        source: The folder of the SavedModel, see `write_fixed_graph`.
+        file: The file to write.
+        described: The content of `pose.json`. It is appended to the file as a zip
+            archive, as is usual for files that belong to a TFLite file, so that any zip
+            program can read it.
+        precision: `fp32`; `fp16`, with weights of half the size; `dynamic`, with
+            eight-bit weights and activations that are quantised at run time; or
+            `int8`, where the convolutions of body and head compute in eight bits.
+        calibration: For `int8`, uint8 batches of the file's input size, which show the
+            range of each activation.
 
     Raises:
-        ValueError: an operation has no built-in TFLite form.
+        ValueError: An operation is not one of TFLite's built-in operations.
+        ImportError: ai-edge-quantizer, which eight bits need, is not installed.
     """
     content = _converted(source, half=precision == "fp16")
     if precision in ("dynamic", "int8"):
@@ -55,6 +57,6 @@ def _converted(source: Path, half: bool) -> bytes:
         converter.target_spec.supported_types = [tf.float16]
     try:
         return converter.convert()
-    except Exception as error:  # the converter has an error class of its own
+    except Exception as error:  # the converter's error class is not public
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ValueError(f"TFLite cannot convert the model: {reason}") from error

@@ -1,21 +1,22 @@
-"""Eight-bit TFLite files, whose coordinates stay in float32.
+"""Quantises TFLite files to eight bits, but for the coordinates.
 
-The convolutions of the body and the head are where the time goes, and they bear eight
-bits. From the displacements on, everything is a place in the image: eight bits over
-512 px would round it to two pixels. So the recipe names what is quantised, and the
-rest stays as it is; the score and the displacements are in no quantised tensor.
+The convolutions of the body and the head take most of the time, and eight bits are
+enough for them. All values after the displacements are positions in the image, which
+eight bits over 512 px would round to 2 px. Therefore, the recipe lists the operations
+that are quantised. Scores and displacements stay in float32.
 """
 
 import contextlib
 import io
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from typing import Any
 
 import numpy as np
 
 SIGNATURE = "serving_default"
-# Where a layer is in the graph; a name that is taken gets a number there.
+# The scope of a layer in the graph, where a number may follow a name.
 _LAYERS = r"pose_estimator(_\d+)?/({})(_\d+)?/"
 _DENSE = _LAYERS.format(r"body|upsample_\d|general_feature|instance_\w+")
 _KEYPOINT_FEATURES = _LAYERS.format("keypoint_query") + r"(Relu|representation)"
@@ -30,13 +31,16 @@ _DENSE_OPERATIONS = (
 
 
 def quantised(content: bytes, calibration: Sequence[np.ndarray] | None) -> bytes:
-    """An eight-bit TFLite file.
+    """Quantises a TFLite file to eight bits.
 
     Args:
-        content: the float32 file.
-        calibration: batches as the file takes them, whose activations give the ranges
-            of full integers. None leaves activations in float32, quantised as they
-            come (dynamic range).
+        content: The content of the float32 file.
+        calibration: uint8 batches of the file's input size, which show the ranges of
+            the activations. With None, activations are quantised at run time (dynamic
+            range).
+
+    Returns:
+        The content of the quantised file.
 
     Raises:
         ImportError: ai-edge-quantizer is not installed.
@@ -63,21 +67,21 @@ def quantised(content: bytes, calibration: Sequence[np.ndarray] | None) -> bytes
         ranges = work.calibrate(
             {SIGNATURE: samples},
             num_threads=os.cpu_count() or 1,
-            # The other mode reads tensors of the loop's body, which are gone by then.
+            # The other mode would read tensors of a loop's body, which no longer exist.
             mode=CalibrationMode.CALIBRATION_PROFILER_BASED,
         )
     return _result(work, ranges)
 
 
-def _result(work, ranges) -> bytes:
+def _result(work: Any, ranges: Any) -> bytes:
     with _quiet():
         done = work.quantize(ranges, enable_progress_report=False)
     return bytes(done.quantized_model)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hides progress bars, and a warning that intermediate tensors take memory."""
+def _quiet() -> Generator[None, None, None]:
+    """Hides progress bars and a warning about the memory of intermediate tensors."""
     with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_pre")
         yield
