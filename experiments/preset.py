@@ -130,7 +130,7 @@ def main(arguments: list[str]) -> None:
         "input_size": model.input_size,
         "file_megabytes": round(file.stat().st_size / 1e6, 2),
         **curve(coco, evaluation.results),
-        "calibration_error": round(float(calibration.calibration_error), 3),
+        "calibration_error": round(calibration.calibration_error or 0.0, 3),
         **{name: round(v, 3) for name, v in evaluation.metrics.items()},
     }
     write_file(FOLDER / f"{options.name}.json", json.dumps(facts, indent=1) + "\n")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qepose_tf.cli.options import Json, check_outputs
+from qepose_tf.cli.options import PEOPLE, Json, check_outputs
 from qepose_tf.cli.terminal import STDOUT
 
 SETTLING_IMAGES = 4
@@ -18,10 +18,9 @@ def benchmark(
         Path,
         typer.Argument(
             metavar="MODEL|CONFIG",
-            help="A model file, or a config (untrained).",
-            show_default=False,
+            help="A model, or a config.",
         ),
-    ],
+    ] = Path(PEOPLE),
     images: Annotated[
         list[str] | None,
         typer.Option(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qepose_tf.cli.options import Json, Limit, Model, Overrides, check_outputs
+from qepose_tf.cli.options import PEOPLE, Json, Limit, Model, Overrides, check_outputs
 from qepose_tf.cli.terminal import show_report, show_table
 
 # So many images show the range of every activation; more of them only take time.
@@ -38,7 +38,8 @@ class Precision(str, Enum):
 
 
 def export(
-    model: Model,
+    *,
+    model: Model = Path(PEOPLE),
     format: Annotated[
         ExportFormat,
         typer.Option("--format", metavar="NAME", help="Format, see above."),
@@ -198,10 +199,8 @@ def _judge(
 def info(
     source: Annotated[
         Path,
-        typer.Argument(
-            metavar="SOURCE", help="Config, .keras model file or run folder."
-        ),
-    ],
+        typer.Argument(metavar="SOURCE", help="A config, a model or a run folder."),
+    ] = Path(PEOPLE),
     overrides: Overrides = None,
     json_file: Json = None,
 ) -> None:

@@ -7,10 +7,13 @@ import typer
 
 from qepose_tf.cli.terminal import STDOUT
 from qepose_tf.files.whole_files import writable_folder
+from qepose_tf.presets import PRESETS
 
+MIN_SCORE = 0.2
+
+PEOPLE = "people"  # the preset that commands use where no model is named
 Model = Annotated[
-    Path,
-    typer.Argument(metavar="MODEL", help="A .keras model file.", show_default=False),
+    Path, typer.Argument(metavar="MODEL", help="A .keras model file or a preset.")
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -110,3 +113,27 @@ def check_outputs(*files: Path | None, folder: bool = False) -> None:
             if file.is_dir() and not (folder and index == 0):
                 raise IsADirectoryError(f"{file}: expected a file, got a folder")
             writable_folder(file.parent)
+
+
+def model_and_sources(words: list[str]) -> tuple[str, list[str]]:
+    """Splits the arguments of `qepose predict` into its model and its sources.
+
+    The first word is the model where it is a `.keras` file, or the name of a preset
+    that no file or folder has.
+
+    Raises:
+        ValueError: There is a model and nothing to look at.
+    """
+    first, *others = words
+    named = first in PRESETS and not Path(first).exists()
+    if not named and Path(first).suffix != ".keras":
+        return PEOPLE, words
+    if not others:
+        raise ValueError(f"{first}: expected images after the model, got none")
+    return first, others
+
+
+def shown_from(model: str) -> float:
+    """The score from which poses are shown by default: that of a preset, else 0.2."""
+    named = model in PRESETS and not Path(model).exists()
+    return PRESETS[model].min_score if named else MIN_SCORE

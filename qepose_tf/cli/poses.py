@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from qepose_tf.cli.options import (
+    PEOPLE,
     BatchSize,
     Flip,
     Json,
@@ -17,14 +18,16 @@ from qepose_tf.cli.options import (
     Scales,
     ScoreThreshold,
     check_outputs,
+    model_and_sources,
     protocol,
+    shown_from,
 )
 from qepose_tf.cli.terminal import STDOUT, counted, progress_bar, show_report
 from qepose_tf.files.whole_files import writable_folder, write_file
 
 
 def evaluate(
-    model: Model,
+    model: Model = Path(PEOPLE),
     annotations: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="COCO keypoint JSON, a path or URL."),
@@ -147,21 +150,22 @@ def _calibration(evaluation: Any, coco: Any, min_area: float, folder: Path) -> d
 
 
 def predict(
-    model: Model,
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE", help="Images, folders or globs.", show_default=False
+            metavar="SOURCE",
+            help="[MODEL], images, folders, globs.",
+            show_default=False,
         ),
     ],
     out: Annotated[
         Path,
-        typer.Option(metavar="DIR", help="Folder of pictures and results.json."),
-    ],
+        typer.Option(metavar="DIR", help="Folder to write."),
+    ] = Path("predictions"),
     min_score: Annotated[
-        float,
-        typer.Option(metavar="SCORE", min=0, max=1, help="Keep people above it."),
-    ] = 0.2,
+        float | None,
+        typer.Option(metavar="SCORE", min=0, max=1, help="Keep people who score more."),
+    ] = None,
     batch_size: BatchSize = 8,
     flip: Flip = False,
     scales: Scales = "1",
@@ -170,11 +174,17 @@ def predict(
     score_threshold: ScoreThreshold = None,
     json_file: Json = None,
 ) -> None:
-    """Find people in images, draw them and write their poses."""
+    """Find people in images, draw them and write their poses.
+
+    Without a model before the images, the preset `people` looks at them. People are
+    kept from the score that the preset's card names, or from 0.2.
+    """
     from qepose_tf.images.finding import find_images
     from qepose_tf.inference.prediction_files import write_predictions
     from qepose_tf.inference.predictor import Predictor
 
+    model, sources = model_and_sources(sources)
+    min_score = shown_from(model) if min_score is None else min_score
     files = find_images(sources)
     results = out / "results.json"
     check_outputs(results, json_file)
