@@ -3,6 +3,7 @@
 Data sets are COCO files, prepared TFRecords, or scenes that are drawn now.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ def read_datasets(
     """Reads the training data and, where the config names some, the validation data.
 
     Raises:
-        ValueError: No training data is named, or it is not what it should be.
+        ValueError: No training data is named, it is not what it should be, or there is
+            nobody in it to learn from.
         OSError: A file is missing, or the scenes cannot be written.
     """
     data = config.data
@@ -36,16 +38,25 @@ def read_datasets(
     sources = data.train_sources
     if not sources:
         raise ValueError("no training data: expected data.train or data.synthetic")
+    options = {"categories": data.categories, "person_size": data.person_size}
     *train, val = (
-        source and read_dataset(source, data.root, skeleton, data.strict)
+        source and read_dataset(source, data.root, skeleton, data.strict, **options)
         for source in (*sources, data.val)
     )
+    for dataset in train:
+        dataset.check_learnable(data.min_area)
     shares = [source.share for source in sources]
     return mixture(train, None if None in shares else shares), val
 
 
 def read_dataset(
-    source: DatasetConfig, root: Path | Url, skeleton: Skeleton, strict: bool = False
+    source: DatasetConfig,
+    root: Path | Url,
+    skeleton: Skeleton,
+    strict: bool = False,
+    *,
+    categories: Sequence[str] | None = None,
+    person_size: float | None = None,
 ) -> CocoDataset:
     """Reads a COCO file or prepared TFRecords, whichever is named.
 
@@ -54,12 +65,16 @@ def read_dataset(
         root: What its paths are relative to.
         skeleton: The keypoints that are expected.
         strict: Make every problem an error.
+        categories: See `read_coco`, where the data set names none itself.
+        person_size: See `read_coco`.
 
     Raises:
         ValueError: The data are not what they should be.
         OSError: A file is missing or cannot be read.
     """
     options = {
+        "categories": source.categories or categories,
+        "person_size": person_size,
         "limit": source.limit,
         "only_labelled": source.only_labelled,
         "strict": strict,

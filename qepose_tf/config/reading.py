@@ -11,6 +11,7 @@ import yaml
 from qepose_tf.config.errors import explain
 from qepose_tf.config.schema import Config
 from qepose_tf.config.yaml_values import parse_yaml
+from qepose_tf.files.locations import Url
 from qepose_tf.files.whole_files import write_file
 
 
@@ -27,7 +28,8 @@ def load_config(
             `null`), or values by dotted key, `{"train.epochs": 3}`.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: There is no such file, or none of its skeleton beside it, in
+            the working folder and in `data.root`.
         ValueError: One line with the file, the dotted key, the value, what was
             expected, and the nearest known key.
     """
@@ -38,7 +40,7 @@ def load_config(
     else:
         overridden = {_override(values, override) for override in overrides}
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except pydantic.ValidationError as error:
         lines = [explain(details, values, Config) for details in error.errors()]
         key, text = lines[0]
@@ -46,6 +48,25 @@ def load_config(
         others = {other for other, _ in lines} - {key}
         more = f" (also wrong: {', '.join(sorted(others))})" if others else ""
         raise ValueError(f"{source}: {text}{more}") from None
+    # The same skeleton whatever folder the command is called from.
+    folders = (Path(path).parent, Path(), config.data.root)
+    return config.model_copy(
+        update={"skeleton": _found(str(path), config.skeleton, folders)}
+    )
+
+
+def _found(source: str, skeleton: str, folders: Sequence[Path | Url]) -> str:
+    """A skeleton's file in the first folder that has it; a name as it is."""
+    if not skeleton.endswith((".json", ".yaml", ".yml")):
+        return skeleton
+    places = list(dict.fromkeys(folder / skeleton for folder in folders))
+    place = next((place for place in places if place.is_file()), None)
+    if place is None:
+        raise FileNotFoundError(
+            f"{source}: skeleton: no such file {skeleton}, looked for "
+            f"{', '.join(map(str, places))}"
+        )
+    return str(place)
 
 
 def dump_config(config: Config, path: str | Path) -> None:

@@ -1,8 +1,7 @@
 """What is wrong with a data set: collected, then one line per kind."""
 
 import logging
-
-from qepose_tf.data.coco.content import one_line
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +29,10 @@ class Problems:
         """
         self._remarks.append((level, line))
 
+    def warn(self, line: str) -> None:
+        """Notes a warning that is no fault of the file."""
+        self.remark(logging.WARNING, line)
+
     def add(self, count: int, what: str, first: object = None) -> None:
         """Notes `count` cases; none is no problem.
 
@@ -54,3 +57,14 @@ class Problems:
             logger.log(level, "%s: %s", self.source, line)
         for line in self._lines:
             logger.warning("%s: %s", self.source, line)
+
+
+def one_line(text: object) -> str:
+    """A file's name or the like in a message: what cannot be printed is escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
+def shown(value: Any) -> str:
+    """Any value of a file in one short line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,8 @@ def prepare(
     skeleton: Skeleton,
     num_shards: int,
     *,
+    categories: Sequence[str] | None = None,
+    person_size: float | None = None,
     only_labelled: bool = False,
     limit: int | None = None,
     workers: int | None = None,
@@ -84,6 +86,8 @@ def prepare(
         out: A local folder, new or begun by an earlier call.
         skeleton: The keypoints that are expected.
         num_shards: Number of files; each holds images that follow each other.
+        categories: See `read_coco`.
+        person_size: See `read_coco`.
         only_labelled: See `read_coco`.
         limit: See `read_coco`.
         workers: Threads, each writes a shard at a time; by default one per CPU.
@@ -108,6 +112,8 @@ def prepare(
         "images": str(images_dir),
         "skeleton": skeleton.name,
         "keypoints": list(skeleton.keypoints),
+        "categories": None if categories is None else list(categories),
+        "person_size": person_size,
         "only_labelled": only_labelled,
         "limit": limit,
         "num_shards": num_shards,
@@ -140,6 +146,8 @@ def _source(
         path,
         images_dir,
         skeleton,
+        categories=asked["categories"],
+        person_size=asked["person_size"],
         limit=asked["limit"],
         only_labelled=asked["only_labelled"],
         require_images=False,
