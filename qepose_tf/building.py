@@ -32,21 +32,30 @@ def read_datasets(
     data = config.data
     if data.synthetic is not None:
         train = _scenes(config, skeleton, "train")
+        train.check_learnable(data.min_area)
         if data.synthetic.val_scenes == 0:
             return train, train
         return train, _scenes(config, skeleton, "val")
     sources = data.train_sources
     if not sources:
         raise ValueError("no training data: expected data.train or data.synthetic")
-    options = {"categories": data.categories, "person_size": data.person_size}
-    *train, val = (
-        source and read_dataset(source, data.root, skeleton, data.strict, **options)
-        for source in (*sources, data.val)
-    )
-    for dataset in train:
+
+    def read(source: DatasetConfig) -> CocoDataset:
+        return read_dataset(
+            source,
+            data.root,
+            skeleton,
+            data.strict,
+            categories=data.categories,
+            person_size=data.person_size,
+        )
+
+    datasets = [read(source) for source in sources]
+    val = None if data.val is None else read(data.val)
+    for dataset in datasets:
         dataset.check_learnable(data.min_area)
-    shares = [source.share for source in sources]
-    return mixture(train, None if None in shares else shares), val
+    shares = [source.share for source in sources if source.share is not None]
+    return mixture(datasets, shares or None), val
 
 
 def read_dataset(
@@ -72,7 +81,7 @@ def read_dataset(
         ValueError: The data are not what they should be.
         OSError: A file is missing or cannot be read.
     """
-    options = {
+    options: dict[str, Any] = {
         "categories": source.categories or categories,
         "person_size": person_size,
         "limit": source.limit,
@@ -81,9 +90,11 @@ def read_dataset(
     }
     if source.tfrecords is not None:
         coco = read_tfrecords(root / source.tfrecords, skeleton, **options)
-    else:
+    elif source.annotations is not None and source.images is not None:
         annotations, images = root / source.annotations, root / source.images
         coco = read_coco(annotations, images, skeleton, **options)
+    else:
+        raise ValueError("expected either annotations and images, or tfrecords")
     if source.all_people_labelled is None:
         return coco
     everyone = source.all_people_labelled
@@ -93,6 +104,8 @@ def read_dataset(
 
 def _scenes(config: Config, skeleton: Skeleton, split: str) -> CocoDataset:
     scenes = config.data.synthetic
+    if scenes is None:
+        raise ValueError("expected data.synthetic, got none")
     count = scenes.train_scenes if split == "train" else scenes.val_scenes
     people = f"{scenes.min_people}-{scenes.max_people}people"
     size = f"{scenes.image_size}px-from{scenes.min_height:g}"

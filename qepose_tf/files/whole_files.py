@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 _DISK_ERRORS = ("No space left", "iostream error")
@@ -33,7 +33,7 @@ def writable_folder(path: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def whole(path: str | Path, durable: bool = False) -> Iterator[Path]:
+def whole(path: str | Path, durable: bool = False) -> Generator[Path]:
     """A path to write a file or a folder to, which becomes `path` at the block's end.
 
     Where the block fails, what was written goes, and what stood at `path` stays.
@@ -112,7 +112,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def written_whole(path: Path, overwrite: bool, marker: str | None) -> Iterator[Path]:
+def written_whole(path: Path, overwrite: bool, marker: str | None) -> Generator[Path]:
     """A path to write to, which becomes `path` when the block ends well.
 
     Args:
@@ -162,7 +162,7 @@ def check_free(path: Path, overwrite: bool, marker: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _full_disk_named(path: Path) -> Iterator[None]:
+def _full_disk_named(path: Path) -> Generator[None]:
     """Libraries raise anything from RuntimeError to their own when a disk is full."""
     try:
         yield

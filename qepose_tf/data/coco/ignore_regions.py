@@ -42,18 +42,16 @@ def usable_region(segmentation: Any, height: int, width: int) -> Region | None:
             return None
         if [whole_number(side) for side in size] != [height, width]:
             return None
-        if isinstance(counts, list):
-            whole = [whole_number(count) for count in counts]
-            if any(count is None or count < 0 for count in whole):
-                return None
-        elif isinstance(counts, str):
-            whole = _run_lengths(counts)
+        if isinstance(counts, str):
+            lengths: list[int | None] = [*_run_lengths(counts)]
+        elif isinstance(counts, list):
+            counts = lengths = [whole_number(count) for count in counts]
         else:
             return None
-        # pycocotools would write beyond the mask.
-        if sum(whole) != height * width or min(whole, default=0) < 0:
+        whole = [length for length in lengths if length is not None and length >= 0]
+        # Of another sum, pycocotools would write beyond the mask.
+        if len(whole) != len(lengths) or sum(whole) != height * width:
             return None
-        counts = whole if isinstance(counts, list) else counts
         return {"size": [int(height), int(width)], "counts": counts}
     if not isinstance(segmentation, list) or not segmentation:
         return None
@@ -125,20 +123,16 @@ def encoded(regions: Sequence[Region], height: int, width: int) -> list[dict[str
 
     codes = []
     for region in regions:
-        code = (
-            coco_mask.frPyObjects(region, height, width) if _plain(region) else region
-        )
-        codes.extend(code if isinstance(code, list) else [code])
+        if isinstance(region, dict) and not isinstance(region["counts"], list):
+            codes.append(region)
+        else:  # polygons and uncompressed counts are encoded first
+            code = coco_mask.frPyObjects(region, height, width)
+            codes.extend(code if isinstance(code, list) else [code])
     return [{"size": [height, width], "counts": _bytes(c["counts"])} for c in codes]
 
 
 def _bytes(counts: str | bytes) -> bytes:
     return counts.encode() if isinstance(counts, str) else counts
-
-
-def _plain(region: Region) -> bool:
-    """Polygons and uncompressed counts, which pycocotools encodes first."""
-    return isinstance(region, list) or isinstance(region["counts"], list)
 
 
 def _polygon(polygon: Any) -> list[float] | None:

@@ -99,7 +99,7 @@ def _each_person_once(
     problems: Problems,
 ) -> list[int]:
     visibility = numbers.keypoints[..., 2]
-    posed = (visibility > 0).any(axis=-1)
+    posed = np.any(visibility > 0, axis=-1).tolist()
     rows = [row for row in kept if posed[row] and not annotations[row].get("iscrowd")]
     if not rows:
         return kept

@@ -69,7 +69,7 @@ def read_numbers(
     for row in wrong:
         if annotations[row].get("bbox"):
             refuse(source, annotations[row], "bbox", "4 numbers")
-    has_box = (np.abs(boxes) <= MAX_POSITION).all(axis=-1)
+    has_box = np.asarray((np.abs(boxes) <= MAX_POSITION).all(axis=-1))
     has_box[wrong] = False
     boxes[~has_box] = 0.0
     boxes[:, 2:] = np.maximum(boxes[:, 2:], 0.0)
@@ -175,7 +175,8 @@ def _array(lists: list[list[Any]]) -> np.ndarray | None:
 def list_of_numbers(values: list[Any]) -> list[float] | None:
     """Numbers, text of numbers and null (NaN) as floats; None for anything else."""
     row = [_number(value) for value in values]
-    return None if None in row else row
+    numbers = [number for number in row if number is not None]
+    return numbers if len(numbers) == len(row) else None
 
 
 def _number(value: Any) -> float | None:

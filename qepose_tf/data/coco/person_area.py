@@ -42,7 +42,7 @@ def measured_area(
     there = labelled[..., None]
     low = np.where(there, points, np.inf).min(axis=1)
     high = np.where(there, points, -np.inf).max(axis=1)
-    spread = np.where(labelled.any(axis=1)[:, None], high - low, 0.0)
+    spread = np.where(labelled.any(axis=1, keepdims=True), high - low, 0.0)
     # Points are pixels' centres: one pixel more than their distance is covered.
     sides = spread + 1.0
     sides = np.maximum(sides, _NARROWEST * sides.max(axis=1, keepdims=True))

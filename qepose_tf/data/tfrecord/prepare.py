@@ -16,6 +16,7 @@ from typing import Any
 
 from qepose_tf.data.coco.content import annotation_bytes
 from qepose_tf.data.coco.dataset import CocoDataset, read_coco
+from qepose_tf.data.coco.file_names import files_exist
 from qepose_tf.data.tfrecord.index import Place, pack_index
 from qepose_tf.data.tfrecord.manifest import (
     FORMAT,
@@ -160,7 +161,7 @@ def _source(
             f"{path}: expected from 1 shard to as many as the {len(records)} images, "
             f"got {asked['num_shards']}"
         )
-    if not any(record.file.is_file() for record in records):
+    if not any(files_exist(images_dir, names)):
         raise ValueError(
             f"{path}: none of the {len(records)} images is in {images_dir} "
             f"(first: {names[0]})"
@@ -184,21 +185,23 @@ def _write_shards(
     """Facts of every shard, and how many were finished before."""
     spans = _spans(len(source.names), num_shards)
     names = [shard_name(number, num_shards) for number in range(num_shards)]
-    facts = [folder.finished_shard(name) for name in names]
-    missing = [number for number in range(num_shards) if facts[number] is None]
-    done = sum(len(source.names[spans[n]]) for n in range(num_shards) if facts[n])
+    found = [folder.finished_shard(name) for name in names]
+    facts = {n: known for n, known in enumerate(found) if known is not None}
+    missing = [number for number in range(num_shards) if number not in facts]
+    done = sum(len(source.names[spans[number]]) for number in facts)
     counter = _Counter(done, len(source.names), progress)
 
     def write(number: int) -> None:
         name, span = names[number], spans[number]
-        facts[number] = write_shard(
+        written = write_shard(
             folder.temporary(name),
             source.coco.records[span],
             source.names[span],
             source.labelled[span],
             counter.count,
         )
-        folder.finish_shard(name, facts[number])
+        facts[number] = written
+        folder.finish_shard(name, written)
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         futures = [pool.submit(write, number) for number in missing]
@@ -209,7 +212,7 @@ def _write_shards(
             counter.stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return facts, num_shards - len(missing)
+    return [facts[number] for number in range(num_shards)], num_shards - len(missing)
 
 
 class _Counter:
@@ -240,8 +243,9 @@ def _finished(
             f"{source.coco.path}: none of the {len(skipped)} images can be read "
             f"(first: {skipped[0]['file_name']}, {skipped[0]['reason']})"
         )
-    columns = (source.coco.records, source.names, source.labelled)
-    records, names, labelled = ([column[row] for row in rows] for column in columns)
+    records = [source.coco.records[row] for row in rows]
+    names = [source.names[row] for row in rows]
+    labelled = [source.labelled[row] for row in rows]
     index = pack_index(records, names, labelled, places)
     folder.write(INDEX, index)
     counts = {
