@@ -236,7 +236,10 @@ def _read_text(path: Location) -> str:
     try:
         return location(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such skeleton file") from None
+        raise FileNotFoundError(
+            f"{path}: no such skeleton file (that of a config is looked for beside the "
+            "config, in the working folder and below data.root)"
+        ) from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: expected a text file") from None
 

@@ -75,7 +75,8 @@ def checked_categories(
 
     Args:
         categories: Entries of the file's `categories`.
-        names: Of those that are read; None reads all that have keypoints.
+        names: Of those that are read; None reads all that have keypoints, or the only
+            one.
         where: Begins the messages.
 
     Returns:
@@ -96,6 +97,8 @@ def checked_categories(
         for entry in categories
         if (str(entry.get("name")) in names if names else entry.get("keypoints"))
     ]
+    if not chosen and len(categories) == 1:
+        return [*categories]  # some tools leave the names out
     if not chosen:
         raise ValueError(
             f"{where}: expected a category with keypoints, got none among {known}"

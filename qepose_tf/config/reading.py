@@ -20,7 +20,8 @@ def load_config(
 ) -> Config:
     """Reads a YAML file and applies overrides.
 
-    `name` defaults to the file's stem.
+    `name` defaults to the file's stem. A skeleton's file is looked for beside the YAML
+    file, in the working folder and below `data.root`, in this order.
 
     Args:
         path: Of the YAML file.
@@ -28,8 +29,7 @@ def load_config(
             `null`), or values by dotted key, `{"train.epochs": 3}`.
 
     Raises:
-        FileNotFoundError: There is no such file, or none of its skeleton beside it, in
-            the working folder and in `data.root`.
+        FileNotFoundError: There is no such file.
         ValueError: One line with the file, the dotted key, the value, what was
             expected, and the nearest known key.
     """
@@ -50,23 +50,15 @@ def load_config(
         raise ValueError(f"{source}: {text}{more}") from None
     # The same skeleton whatever folder the command is called from.
     folders = (Path(path).parent, Path(), config.data.root)
-    return config.model_copy(
-        update={"skeleton": _found(str(path), config.skeleton, folders)}
-    )
+    return config.model_copy(update={"skeleton": _found(config.skeleton, folders)})
 
 
-def _found(source: str, skeleton: str, folders: Sequence[Path | Url]) -> str:
-    """A skeleton's file in the first folder that has it; a name as it is."""
+def _found(skeleton: str, folders: Sequence[Path | Url]) -> str:
+    """A skeleton's file in the first folder that has it; anything else as it is."""
     if not skeleton.endswith((".json", ".yaml", ".yml")):
         return skeleton
-    places = list(dict.fromkeys(folder / skeleton for folder in folders))
-    place = next((place for place in places if place.is_file()), None)
-    if place is None:
-        raise FileNotFoundError(
-            f"{source}: skeleton: no such file {skeleton}, looked for "
-            f"{', '.join(map(str, places))}"
-        )
-    return str(place)
+    places = (folder / skeleton for folder in folders)
+    return next((str(place) for place in places if place.is_file()), skeleton)
 
 
 def dump_config(config: Config, path: str | Path) -> None:

@@ -52,7 +52,7 @@ def read_annotations(
     numbers: Numbers,
     image_rows: np.ndarray,
     image_hw: np.ndarray,
-    typical_area: float | None,
+    everyone: Numbers,
     person_size: float | None,
     problems: Problems,
 ) -> Annotations:
@@ -66,8 +66,8 @@ def read_annotations(
         numbers: What they say in numbers; changed in place.
         image_rows: `[N]`, the row in `image_hw` that each belongs to.
         image_hw: `[I, 2]` heights and widths of the images.
-        typical_area: Stands in for areas that nothing tells, in pixels squared; None
-            takes a share of the picture.
+        everyone: As `numbers`, of all annotations of the file; their median stands in
+            for areas that nothing tells.
         person_size: See `person_areas`.
         problems: Collects what was mended.
 
@@ -88,7 +88,7 @@ def read_annotations(
         inside,
         hw,
         person,
-        typical_area,
+        everyone,
         person_size,
         problems,
     )

@@ -51,6 +51,12 @@ def category_ids(
                 f"whole number, got {shown(entry.get('id'))}"
             )
     keypoints = chosen[0].get("keypoints")
+    if not keypoints:
+        problems.warn(
+            f"category {names[0]!r} names no keypoints; they are taken to be those of "
+            f"skeleton {skeleton.name!r}, in its order"
+        )
+        keypoints = list(skeleton.keypoints)
     keypoints = keypoints if isinstance(keypoints, list) else []
     if len(keypoints) != skeleton.num_keypoints:
         raise ValueError(

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from qepose_tf.data.coco.numbers import refuse, tell_texts, whole_number
+from qepose_tf.data.coco.numbers import refuse, whole_number
 from qepose_tf.data.coco.problems import Problems, shown
 from qepose_tf.files.annotation_tools import advice
 from qepose_tf.files.locations import Url
@@ -71,7 +71,7 @@ def parse_coco(
             )
         if not all(isinstance(entry, dict) for entry in entries):
             raise ValueError(f"{path}: {key}: expected JSON objects only")
-    texts: Counter[str] = Counter()
+    texts = problems.texts
     for image in labels["images"]:
         _make_whole(image, ("id", "width", "height"), "image ", texts)
         _make_labelled_flag(path, image)
@@ -80,7 +80,6 @@ def parse_coco(
     for annotation in labels["annotations"]:
         _make_whole(annotation, ("id", "image_id", "category_id"), "", texts)
         _make_flags(path, annotation, texts)
-    tell_texts(texts, problems)
     labels = {key: labels[key] for key in parts}
     _number_images(labels["images"], labels["annotations"], problems)
     return labels

@@ -18,8 +18,7 @@ from qepose_tf.data.coco.ignore_regions import Region
 from qepose_tf.data.coco.kept_annotations import kept_annotations
 from qepose_tf.data.coco.learnable import check_learnable
 from qepose_tf.data.coco.listing import existing_images, list_images
-from qepose_tf.data.coco.numbers import Numbers, read_numbers
-from qepose_tf.data.coco.person_area import typical_area
+from qepose_tf.data.coco.numbers import MAX_POSITION, Numbers, read_numbers
 from qepose_tf.data.coco.problems import Problems
 from qepose_tf.data.coco.shown import plot, summary
 from qepose_tf.files.locations import Location, Url, location
@@ -201,6 +200,8 @@ def read_coco(
             number stands where one is expected; with `strict` also any problem.
     """
     path, folder = location(annotations), location(images_dir)
+    if person_size is not None and not 0 < person_size <= MAX_POSITION:
+        raise ValueError(f"person_size: expected a positive number, got {person_size}")
     problems = Problems(str(path), strict)
     content = annotation_bytes(path) if content is None else content
     labels = parse_coco(path, content, problems)
@@ -274,7 +275,7 @@ class _Reader:
             rows,
             hw.reshape(-1, 2),
             # Of the whole file, so that a limit changes nobody's area.
-            typical_area(self.numbers),
+            self.numbers,
             self.person_size,
             problems,
         )

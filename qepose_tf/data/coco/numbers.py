@@ -61,7 +61,7 @@ def read_numbers(
         ValueError: Something else than numbers stands where numbers are expected;
             names the annotation and the field.
     """
-    texts: Counter[str] = Counter()
+    texts = problems.texts
     source, count = problems.source, 3 * num_keypoints
     keypoints, wrong = _rows(source, annotations, "keypoints", count, texts)
     _tell_wrong_lengths(annotations, wrong, num_keypoints, problems)
@@ -74,16 +74,7 @@ def read_numbers(
     boxes[~has_box] = 0.0
     boxes[:, 2:] = np.maximum(boxes[:, 2:], 0.0)
     area = np.array([_area(source, entry, texts) for entry in annotations], np.float64)
-    tell_texts(texts, problems)
     return Numbers(keypoints.reshape(-1, num_keypoints, 3), boxes, has_box, area)
-
-
-def tell_texts(texts: Counter[str], problems: Problems) -> None:
-    """Says, in one line, in how many entries numbers were text, by field."""
-    if texts:
-        fields = ", ".join(f"{count} x {field}" for field, count in texts.items())
-        line = f"numbers given as text are read as numbers: {fields}"
-        problems.warn(line)
 
 
 def refuse(

@@ -72,7 +72,7 @@ def person_areas(
     inside: np.ndarray,
     hw: np.ndarray,
     person: np.ndarray,
-    typical: float | None,
+    everyone: Numbers,
     person_size: float | None,
     problems: Problems,
 ) -> np.ndarray:
@@ -84,7 +84,7 @@ def person_areas(
         inside: `[N, K]` bool, labelled keypoints that lie in their image.
         hw: `[N, 2]` height and width of each one's image.
         person: `[N]` bool, those whose area must be positive.
-        typical: From `typical_area`.
+        everyone: Of all annotations of the file, for `typical_area`.
         person_size: Side in pixels of the square that a person without an area and a
             box covers; None estimates it.
         problems: Collects what was estimated.
@@ -97,15 +97,16 @@ def person_areas(
     missing = ~_usable(numbers.area)
     # A size that was set is used for everyone without a box, whatever is labelled.
     known = boxed if person_size is not None else measured > 0
+    assumed = (_PICTURE_SHARE * hw.min(axis=1)) ** 2
+    what = "the square of a quarter of the picture's short side"
     if person_size is not None:
-        assumed = np.full(len(missing), person_size**2)
+        assumed[:] = person_size**2
         what = f"data.person_size {person_size:g}"
-    elif typical is not None:
-        assumed = np.full(len(missing), typical)
-        what = f"the median of the data set, {typical:.0f} px^2"
-    else:
-        assumed = (_PICTURE_SHARE * hw.min(axis=1)) ** 2
-        what = "the square of a quarter of the picture's short side"
+    elif (missing & ~known & person).any():
+        typical = typical_area(everyone)
+        if typical is not None:
+            assumed[:] = typical
+            what = f"the median of the data set, {typical:.0f} px^2"
     area = np.where(missing, np.where(known, measured, assumed), numbers.area)
     area[person] = np.clip(area[person], TINY, MAX_AREA)
     sources = {

@@ -1,6 +1,7 @@
 """What is wrong with a data set: collected, then one line per kind."""
 
 import logging
+from collections import Counter
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -12,11 +13,13 @@ class Problems:
     Attributes:
         source: The file that the messages name.
         strict: Whether any problem is an error.
+        texts: In how many entries a number was text, by field.
     """
 
     def __init__(self, source: str, strict: bool) -> None:
         self.source = source
         self.strict = strict
+        self.texts: Counter[str] = Counter()
         self._lines: list[str] = []
         self._remarks: list[tuple[int, str]] = []
 
@@ -53,6 +56,9 @@ class Problems:
         """
         if self.strict and self._lines:
             raise ValueError(f"{self.source}: {'; '.join(self._lines)}")
+        if self.texts:
+            fields = ", ".join(f"{n} x {field}" for field, n in self.texts.items())
+            self.warn(f"numbers given as text are read as numbers: {fields}")
         for level, line in self._remarks:
             logger.log(level, "%s: %s", self.source, line)
         for line in self._lines:

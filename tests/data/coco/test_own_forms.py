@@ -215,6 +215,15 @@ def test_a_few_annotations_of_no_category_are_left_out(caplog):
     assert "1 annotations of a category_id that is not listed" in caplog.text
 
 
+def test_a_category_without_names_takes_those_of_the_skeleton(caplog):
+    coco = read([image()], [person()], ({"id": 1, "name": "dog"},))
+    assert coco.skeleton == SKELETON and len(coco.records[0].area) == 1
+    assert "category 'dog' names no keypoints; they are taken to be" in caplog.text
+    with pytest.raises(ValueError, match="'dog': keypoints: expected a list of names"):
+        content = {"images": [], "annotations": [], "categories": [{"name": "dog"}]}
+        read_coco("people.json", ".", content=json.dumps(content).encode())
+
+
 def test_different_keypoints_name_the_setting():
     other = {"id": 2, "name": "bird", "keypoints": ["beak", "tail", "wing"]}
     text = refused([image()], [person()], (CATEGORY, other))
@@ -310,6 +319,12 @@ def test_where_nobody_has_a_size_the_picture_tells():
     )
 
 
+@pytest.mark.parametrize("size", [0, -1.0, float("nan"), float("inf")])
+def test_a_size_must_be_positive(size):
+    with pytest.raises(ValueError, match="person_size: expected a positive number"):
+        sizes([point(1)], person_size=size)
+
+
 def test_points_on_a_line_cover_something():
     line = [10, 40, 2, 39, 40, 2, *[0] * 3]  # 30 px, the narrow side is a third
     assert sizes([point(1, keypoints=line)])[0] == pytest.approx(np.sqrt(300))
@@ -362,6 +377,6 @@ def test_everything_is_said_once(caplog):
     """With `only_labelled` the annotations are looked at twice."""
     caplog.set_level(logging.INFO)
     odd = [point(1), person(2, iscrowd="0"), person(3) | {"keypoints": [1, 2]}]
-    read([image()], [*odd, person(2) | {"id": 7}], only_labelled=True)
+    read([image("1")], [*odd, person(2) | {"id": 7}], only_labelled=True)
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == len(set(lines)) == 4, lines
