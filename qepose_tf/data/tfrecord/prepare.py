@@ -1,7 +1,7 @@
-"""A COCO data set written as TFRecord files; a kill costs only what was under way.
+"""Writes a COCO data set as TFRecord files, and goes on where it was stopped.
 
-A shard gets its name when all of it is on the disk, and the manifest when all shards
-have theirs: a folder with a manifest is whole.
+A shard gets its name when all of it is on the disk, and the manifest is written when
+all shards have their names. So a folder with a manifest is complete.
 """
 
 import dataclasses
@@ -40,11 +40,11 @@ _NAMED = 10  # of the images that are left out; the manifest names all
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What `prepare` found or wrote.
+    """The result of `prepare`.
 
     Attributes:
-        manifest: As the folder holds it.
-        reused: Number of shards that were there already.
+        manifest: The content of the folder's manifest.
+        reused: The number of shards that were there already.
     """
 
     manifest: dict[str, Any]
