@@ -45,7 +45,7 @@ def recipe(coco: Path) -> dict:
     data = read_coco(
         coco / "annotations/person_keypoints_train2017.json",
         coco / "images/train2017",
-        Skeleton.load(config.skeleton),
+        Skeleton.load(config.skeleton, config.data.categories),
         only_labelled=True,
     )
     # A long epoch, as a real one: its beginning, which builds the pipeline, is no work

@@ -31,7 +31,7 @@ def main() -> None:
     settings |= {name: value for name, value in changed.items() if value is not None}
     photos = find_images([str(options.images)])[:PHOTOS]
     images = [read_image(photo, exif=True) for photo in photos]
-    skeleton = Skeleton.load(config.skeleton)
+    skeleton = Skeleton.load(config.skeleton, config.data.categories)
     settled_model(skeleton, settings, images, config.seed).save(options.file)
 
 

@@ -45,7 +45,7 @@ def parts(config_file: Path) -> dict[str, Callable[[], object]]:
     """Calls that each run a part of the step, or a whole step, by name."""
     config = load_config(config_file)
     keras.utils.set_random_seed(0)
-    model = build_model(config, Skeleton.load(config.skeleton))
+    model = build_model(config, Skeleton.load(config.skeleton, config.data.categories))
     frozen = frozen_layers(model, config)
     for layer in frozen:
         layer.trainable = False

@@ -68,7 +68,7 @@ def start(variant: str, case: Case) -> Loaded:
     from qepose_tf.skeleton import Skeleton
 
     config = load_config(CONFIGS / case.config)
-    skeleton = Skeleton.load(config.skeleton)
+    skeleton = Skeleton.load(config.skeleton, config.data.categories)
     settings = model_settings(config) | {"input_size": case.size}
     keras.utils.set_random_seed(0)
     model = model_class(variant)(skeleton, **settings)

@@ -45,7 +45,9 @@ def run(overrides: Sequence[str] = ()) -> dict:
     config = load_config(CONFIG, overrides)
     result = train(config, overwrite=True)
     model = load_model(result.model)
-    _, scenes = read_datasets(config, Skeleton.load(config.skeleton))
+    _, scenes = read_datasets(
+        config, Skeleton.load(config.skeleton, config.data.categories)
+    )
     if scenes is None:
         raise ValueError(f"{CONFIG}: expected validation data, got none")
     logger.info("scoring %d scenes never trained on", len(scenes.records))

@@ -3,6 +3,7 @@
 Data sets are COCO files, prepared TFRecords, or scenes that are drawn now.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,28 +25,47 @@ def read_datasets(
     """Reads the training data and, where the config names some, the validation data.
 
     Raises:
-        ValueError: No training data is named, or it is not what it should be.
+        ValueError: No training data is named, it is not what it should be, or there is
+            nobody in it to learn from.
         OSError: A file is missing, or the scenes cannot be written.
     """
     data = config.data
     if data.synthetic is not None:
         train = _scenes(config, skeleton, "train")
+        train.check_learnable(data.min_area)
         if data.synthetic.val_scenes == 0:
             return train, train
         return train, _scenes(config, skeleton, "val")
     sources = data.train_sources
     if not sources:
         raise ValueError("no training data: expected data.train or data.synthetic")
-    *train, val = (
-        source and read_dataset(source, data.root, skeleton, data.strict)
-        for source in (*sources, data.val)
-    )
-    shares = [source.share for source in sources]
-    return mixture(train, None if None in shares else shares), val
+
+    def read(source: DatasetConfig) -> CocoDataset:
+        return read_dataset(
+            source,
+            data.root,
+            skeleton,
+            data.strict,
+            categories=data.categories,
+            person_size=data.person_size,
+        )
+
+    datasets = [read(source) for source in sources]
+    val = None if data.val is None else read(data.val)
+    for dataset in datasets:
+        dataset.check_learnable(data.min_area)
+    shares = [source.share for source in sources if source.share is not None]
+    return mixture(datasets, shares or None), val
 
 
 def read_dataset(
-    source: DatasetConfig, root: Path | Url, skeleton: Skeleton, strict: bool = False
+    source: DatasetConfig,
+    root: Path | Url,
+    skeleton: Skeleton,
+    strict: bool = False,
+    *,
+    categories: Sequence[str] | None = None,
+    person_size: float | None = None,
 ) -> CocoDataset:
     """Reads a COCO file or prepared TFRecords, whichever is named.
 
@@ -54,21 +74,27 @@ def read_dataset(
         root: What its paths are relative to.
         skeleton: The keypoints that are expected.
         strict: Make every problem an error.
+        categories: See `read_coco`, where the data set names none itself.
+        person_size: See `read_coco`.
 
     Raises:
         ValueError: The data are not what they should be.
         OSError: A file is missing or cannot be read.
     """
-    options = {
+    options: dict[str, Any] = {
+        "categories": source.categories or categories,
+        "person_size": person_size,
         "limit": source.limit,
         "only_labelled": source.only_labelled,
         "strict": strict,
     }
     if source.tfrecords is not None:
         coco = read_tfrecords(root / source.tfrecords, skeleton, **options)
-    else:
+    elif source.annotations is not None and source.images is not None:
         annotations, images = root / source.annotations, root / source.images
         coco = read_coco(annotations, images, skeleton, **options)
+    else:
+        raise ValueError("expected either annotations and images, or tfrecords")
     if source.all_people_labelled is None:
         return coco
     everyone = source.all_people_labelled
@@ -78,6 +104,8 @@ def read_dataset(
 
 def _scenes(config: Config, skeleton: Skeleton, split: str) -> CocoDataset:
     scenes = config.data.synthetic
+    if scenes is None:
+        raise ValueError("expected data.synthetic, got none")
     count = scenes.train_scenes if split == "train" else scenes.val_scenes
     people = f"{scenes.min_people}-{scenes.max_people}people"
     size = f"{scenes.image_size}px-from{scenes.min_height:g}"

@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 
 from qepose_tf import skeleton_checks as checks
+from qepose_tf.files.annotation_tools import advice
+from qepose_tf.files.locations import Location, Url, location
 
 logger = logging.getLogger(__name__)
 
@@ -141,12 +143,13 @@ class Skeleton:
         logged), and sigmas default with a warning.
 
         Args:
-            category: `name`, `keypoints` and optionally `skeleton` (1-based limbs).
+            category: `name`, `keypoints` and optionally `skeleton` (1-based limbs;
+                what cannot be read of them is left out with a warning).
             sigmas: K constants of OKS.
             flip_pairs: Pairs of names that change places in a mirrored image.
 
         Raises:
-            ValueError: The category has no valid keypoints or limbs.
+            ValueError: The category has no valid keypoints.
         """
         if not isinstance(category, dict):
             raise ValueError(f"category: expected a mapping, got {category!r}")
@@ -157,9 +160,7 @@ class Skeleton:
         )
         builtin = next((s for s in BUILTIN.values() if s.keypoints == keypoints), None)
         if builtin is None:
-            limbs = checks.checked_coco_limbs(
-                category.get("skeleton") or (), keypoints, where
-            )
+            limbs = checks.usable_coco_limbs(category.get("skeleton"), keypoints, where)
         else:
             limbs = builtin.limbs  # CrowdPose's files list those of COCO's 17
             flip_pairs = builtin.flip_pairs if flip_pairs is None else flip_pairs
@@ -172,7 +173,7 @@ class Skeleton:
         return cls(name, keypoints, tuple(flip_pairs), limbs, tuple(sigmas))
 
     @classmethod
-    def from_yaml(cls, path: str | Path) -> "Skeleton":
+    def from_yaml(cls, path: Location) -> "Skeleton":
         """Reads a YAML file in `to_dict`'s form.
 
         Raises:
@@ -190,11 +191,16 @@ class Skeleton:
             raise ValueError(f"{path}: {error}") from None
 
     @classmethod
-    def load(cls, source: str | Path) -> "Skeleton":
+    def load(
+        cls, source: Location, categories: Sequence[str] | None = None
+    ) -> "Skeleton":
         """Finds a skeleton by built-in name, YAML file or COCO annotation file.
 
         Args:
-            source: "coco", "crowdpose", or a path ending in .yaml, .yml or .json.
+            source: "coco", "crowdpose", or a path or URL that ends in .yaml, .yml or
+                .json.
+            categories: Names of those categories of a COCO file that are read; by
+                default all that have keypoints. Their keypoints are the same.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -202,11 +208,11 @@ class Skeleton:
         """
         if str(source) in BUILTIN:
             return BUILTIN[str(source)]
-        path = Path(source)
-        if path.suffix in (".yaml", ".yml"):
+        path = location(source)
+        if path.name.endswith((".yaml", ".yml")):
             return cls.from_yaml(path)
-        if path.suffix == ".json":
-            return _from_coco_file(path)
+        if path.name.endswith(".json"):
+            return _from_coco_file(path, categories)
         raise ValueError(
             f"skeleton {str(source)!r}: expected one of {sorted(BUILTIN)} or the path "
             "of a .yaml skeleton or a COCO .json"
@@ -226,32 +232,36 @@ def guess_flip_pairs(keypoints: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple(pairs.items())
 
 
-def _read_text(path: str | Path) -> str:
+def _read_text(path: Location) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return location(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such skeleton file") from None
+        raise FileNotFoundError(
+            f"{path}: no such skeleton file (that of a config is looked for beside the "
+            "config, in the working folder and below data.root)"
+        ) from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: expected a text file") from None
 
 
-def _from_coco_file(path: Path) -> Skeleton:
+def _from_coco_file(path: Path | Url, names: Sequence[str] | None) -> Skeleton:
+    text = _read_text(path)
     try:
-        content = json.loads(_read_text(path))
-        categories = content["categories"]
-    except (json.JSONDecodeError, TypeError, KeyError) as error:
+        categories = json.loads(text)["categories"]
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
         raise ValueError(
-            f"{path}: expected COCO JSON with categories: {error}"
+            f"{path}: expected COCO JSON with categories: "
+            f"{error}{advice(path, text.encode())}"
         ) from None
     if not isinstance(categories, list):
-        raise ValueError(f"{path}: expected a list of categories, got {categories!r}")
-    posed = [c for c in categories if isinstance(c, dict) and c.get("keypoints")]
-    if len(posed) != 1:
         raise ValueError(
-            f"{path}: expected one category with keypoints, got {len(posed)}"
+            f"{path}: expected a list of categories, got {type(categories).__name__}"
+            f"{advice(path, text.encode())}"
         )
+    entries = [entry for entry in categories if isinstance(entry, dict)]
+    chosen = checks.checked_categories(entries, names, str(path))
     try:
-        return Skeleton.from_coco_category(posed[0])
+        return Skeleton.from_coco_category(chosen[0])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

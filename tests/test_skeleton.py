@@ -1,9 +1,12 @@
 import dataclasses
 import json
 import logging
+import re
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qepose_tf.skeleton import COCO, CROWDPOSE, Skeleton, guess_flip_pairs
 
@@ -158,11 +161,72 @@ def test_category_limbs_are_one_based_and_pairs_guessed(caplog):
     assert unpaired.flip_pairs == ()
 
 
-@pytest.mark.parametrize("limb", [[0, 1], [1, 4], [1], "12", [1.0, 2]])
-def test_category_with_wrong_limbs(limb):
-    category = {"name": "dog", "keypoints": ["a", "b", "c"], "skeleton": [limb]}
-    with pytest.raises(ValueError, match="'dog': skeleton: expected pairs of numbers"):
-        Skeleton.from_coco_category(category)
+@settings(derandomize=True, database=None, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.integers(-2, 5) | st.floats() | st.text(), max_size=3)
+        | st.none()
+        | st.integers()
+        | st.text()
+    )
+    | st.integers()
+    | st.text()
+    | st.dictionaries(st.text(), st.integers())
+)
+def test_limbs_never_decide_whether_a_category_is_read(limbs):
+    category = {"name": "dog", "keypoints": ["a", "b", "c"], "skeleton": limbs}
+    skeleton = Skeleton.from_coco_category(category, [0.1] * 3, ())
+    found = skeleton.limb_indices
+    assert all(a != b and {a, b} <= {0, 1, 2} for a, b in found)
+    assert len(found) <= (len(limbs) if isinstance(limbs, list) else 0)
+
+
+@pytest.mark.parametrize(
+    ("limbs", "expected", "said"),
+    [
+        ([[1, 2], [1, 3]], [(0, 1), (0, 2)], None),
+        ([["1", 2.0]], [(0, 1)], None),
+        ([[0, 1], [0, 2]], [(0, 1), (0, 2)], "counted from 0"),
+        ([[0, 1], [1, 3]], [(0, 2)], "1 of 2 limbs .*1 to 3 .*first: .0, 1"),
+        ([[1, 2], [1, 4]], [(0, 1)], r"1 of 2 limbs .*first: \[1, 4"),
+        ([[2, 2], "12", [1], None], [], "4 of 4 limbs"),
+        (None, [], None),
+        (7, [], "1 of 1 limbs"),
+    ],
+)
+def test_limbs_that_cannot_be_read_are_left_out_and_said(caplog, limbs, expected, said):
+    category = {"name": "dog", "keypoints": ["a", "b", "c"], "skeleton": limbs}
+    skeleton = Skeleton.from_coco_category(category, [0.1] * 3, ())
+    assert list(skeleton.limb_indices) == expected
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert len(warnings) == (said is not None)
+    assert said is None or re.search(said, warnings[0])
+
+
+def test_categories_of_a_file_must_have_the_same_keypoints(tmp_path):
+    path = tmp_path / "labels.json"
+    zoo = [
+        {"name": name, "keypoints": keypoints}
+        for name, keypoints in (
+            ("horse", ["nose", "tail"]),
+            ("zebra", ["nose", "tail"]),
+            ("bird", ["beak", "tail"]),
+        )
+    ]
+    path.write_text(json.dumps({"categories": [{"name": "car"}, *zoo]}))
+    with pytest.raises(
+        ValueError, match="'horse' and 'bird'.*data.categories"
+    ) as error:
+        Skeleton.load(path)
+    assert "\n" not in str(error.value) and str(path) in str(error.value)
+    with pytest.warns(UserWarning, match="no sigmas"):
+        skeleton = Skeleton.load(path, ["zebra", "horse"])
+    assert skeleton.keypoints == ("nose", "tail")
+    with pytest.raises(ValueError, match="no category 'hors', did you mean 'horse'"):
+        Skeleton.load(path, ["hors"])
+    path.write_text(json.dumps({"categories": [{"name": "car"}, *zoo[:2]]}))
+    with pytest.warns(UserWarning, match="no sigmas"):
+        assert Skeleton.load(path) == dataclasses.replace(skeleton, name="horse")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +260,11 @@ def test_load_finds_names_and_coco_files(tmp_path):
         ("a.json", "{", "expected COCO JSON"),
         ("a.json", "[]", "expected COCO JSON"),
         ("a.json", '{"categories": 3}', "expected a list of categories"),
-        ("a.json", '{"categories": []}', "one category with keypoints, got 0"),
+        (
+            "a.json",
+            '{"categories": []}',
+            "expected a category with keypoints, got none",
+        ),
         ("a.json", '{"categories": [{"keypoints": ["a", 1]}]}', "list of names"),
         ("a.yaml", "a: [", "expected a YAML skeleton"),
         ("a.yaml", "", "expected a mapping"),

@@ -71,7 +71,9 @@ def check_row(path: Path, folder: Path, **smaller: Any) -> RowCheck:
     check = {"input_size": CHECK_SIZE, "batch_norm": {"momentum": 0.0}}
     settings: dict[str, Any] = {**model_settings(config), **check, **smaller}
     keras.utils.set_random_seed(config.seed)
-    model = PoseEstimator(Skeleton.load(config.skeleton), **settings)
+    model = PoseEstimator(
+        Skeleton.load(config.skeleton, config.data.categories), **settings
+    )
     loss = _train_a_step(model, path)
     bias = model.get_layer("score").bias
     bias.assign(bias + _TYPICAL_SCORE)

@@ -50,7 +50,8 @@ def compare_rows(
 
 def _calibrated(config: Config) -> Calibration:
     result = read_result(config)
-    _, scenes = read_datasets(config, Skeleton.load(config.skeleton))
+    skeleton = Skeleton.load(config.skeleton, config.data.categories)
+    _, scenes = read_datasets(config, skeleton)
     if result is None or scenes is None:
         raise ValueError(f"{config.run_dir}: expected a finished run, found none")
     model = load_model(result["model"])

@@ -105,7 +105,7 @@ def _write_scenes(config: Config) -> None:
     from qepose_tf.building import read_datasets
     from qepose_tf.skeleton import Skeleton
 
-    read_datasets(config, Skeleton.load(config.skeleton))
+    read_datasets(config, Skeleton.load(config.skeleton, config.data.categories))
 
 
 def _run_jobs(

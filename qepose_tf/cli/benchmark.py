@@ -127,7 +127,7 @@ def _untrained(config: Any, images: list) -> Any:
     from qepose_tf.building import model_settings
     from qepose_tf.skeleton import Skeleton
 
-    skeleton = Skeleton.load(config.skeleton)
+    skeleton = Skeleton.load(config.skeleton, config.data.categories)
     return settled_model(skeleton, model_settings(config), images, config.seed)
 
 

@@ -23,6 +23,14 @@ def prepare(
         str,
         typer.Option(metavar="NAME", help="coco, crowdpose or a file."),
     ] = "coco",
+    category: Annotated[
+        list[str] | None,
+        typer.Option(help="Category that is read; may be repeated. All by default."),
+    ] = None,
+    person_size: Annotated[
+        float | None,
+        typer.Option(min=0, help="Side in px of people without area and box."),
+    ] = None,
     only_labelled: Annotated[
         bool,
         typer.Option(
@@ -57,8 +65,10 @@ def prepare(
             annotations,
             images,
             out,
-            Skeleton.load(skeleton),
+            Skeleton.load(skeleton, category),
             shards,
+            categories=category,
+            person_size=person_size,
             only_labelled=only_labelled,
             limit=limit,
             workers=workers,

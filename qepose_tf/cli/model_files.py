@@ -245,7 +245,7 @@ def _model_of(source: Path, overrides: Sequence[str]) -> Any:
     from qepose_tf.skeleton import Skeleton
 
     config = load_config(source, overrides)
-    skeleton = Skeleton.load(config.skeleton)
+    skeleton = Skeleton.load(config.skeleton, config.data.categories)
     from qepose_tf.building import build_model
 
     return build_model(config, skeleton)

@@ -115,9 +115,10 @@ def _scored_data(
     from qepose_tf.config.reading import load_config
     from qepose_tf.config.schema import DatasetConfig
 
-    root = Path()
+    root, options = Path(), {}
     if config:
         data = load_config(config).data
+        options = {"categories": data.categories, "person_size": data.person_size}
         if data.val is None:
             raise ValueError(f"{config}: data.val: expected annotations and images")
         root = data.root
@@ -131,7 +132,7 @@ def _scored_data(
     def read(skeleton: Any) -> Any:
         from qepose_tf.building import read_dataset
 
-        return read_dataset(source, root, skeleton)
+        return read_dataset(source, root, skeleton, **options)
 
     return read
 

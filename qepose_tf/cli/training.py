@@ -95,7 +95,9 @@ def import_weights(
     from qepose_tf.skeleton import Skeleton
     from qepose_tf.weights import import_weights as run
 
-    model = build_model(resolved, Skeleton.load(resolved.skeleton))
+    model = build_model(
+        resolved, Skeleton.load(resolved.skeleton, resolved.data.categories)
+    )
     report = run(checkpoint, model, out)
     unused = {group: len(names) for group, names in report.unused.items()}
     show_report(

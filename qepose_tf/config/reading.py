@@ -11,6 +11,7 @@ import yaml
 from qepose_tf.config.errors import explain
 from qepose_tf.config.schema import Config
 from qepose_tf.config.yaml_values import parse_yaml
+from qepose_tf.files.locations import Url
 from qepose_tf.files.whole_files import write_file
 
 
@@ -19,7 +20,8 @@ def load_config(
 ) -> Config:
     """Reads a YAML file and applies overrides.
 
-    `name` defaults to the file's stem.
+    `name` defaults to the file's stem. A skeleton's file is looked for beside the YAML
+    file, in the working folder and below `data.root`, in this order.
 
     Args:
         path: Of the YAML file.
@@ -38,7 +40,7 @@ def load_config(
     else:
         overridden = {_override(values, override) for override in overrides}
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except pydantic.ValidationError as error:
         lines = [explain(details, values, Config) for details in error.errors()]
         key, text = lines[0]
@@ -46,6 +48,17 @@ def load_config(
         others = {other for other, _ in lines} - {key}
         more = f" (also wrong: {', '.join(sorted(others))})" if others else ""
         raise ValueError(f"{source}: {text}{more}") from None
+    # The same skeleton whatever folder the command is called from.
+    folders = (Path(path).parent, Path(), config.data.root)
+    return config.model_copy(update={"skeleton": _found(config.skeleton, folders)})
+
+
+def _found(skeleton: str, folders: Sequence[Path | Url]) -> str:
+    """A skeleton's file in the first folder that has it; anything else as it is."""
+    if not skeleton.endswith((".json", ".yaml", ".yml")):
+        return skeleton
+    places = (folder / skeleton for folder in folders)
+    return next((str(place) for place in places if place.is_file()), skeleton)
 
 
 def dump_config(config: Config, path: str | Path) -> None:

@@ -20,6 +20,9 @@ NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
 Flag = Annotated[bool, Field(strict=True)]
+Names = Annotated[
+    list[Annotated[str, Field(strict=True, min_length=1)]], Field(min_length=1)
+]
 
 
 def _place(value: Any) -> Path | Url:
@@ -117,6 +120,7 @@ class DatasetConfig(_Section):
     tfrecords: Place | None = None
     limit: Count | None = None
     only_labelled: Flag = False  # leave out images without a labelled person
+    categories: Names | None = None  # None: those of `data.categories`
     share: Positive | None = None  # of the batches, where several are trained together
     all_people_labelled: Flag | None = None  # None: the file says it of each image
 
@@ -162,6 +166,12 @@ class DataConfig(_Section):
     train: Datasets | None = None
     val: DatasetConfig | None = None
     synthetic: SyntheticConfig | None = None
+    # Names of the categories of COCO files that are read, as one class; None reads all
+    # that have keypoints, which must be the same.
+    categories: Names | None = None
+    # Side in pixels of people whose annotation has neither an area nor a box; None
+    # derives it from the keypoints or the other people.
+    person_size: Positive | None = None
     max_people: Count = 30
     min_area: NonNegative = 1024.0
     cache: Literal["memory", "none"] | Path = "none"

@@ -9,8 +9,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from qepose_tf.data.coco.annotations import MAX_AREA
 from qepose_tf.data.coco.dataset import CocoDataset
+from qepose_tf.data.coco.person_area import MAX_AREA
 
 MAX_DETECTIONS = 20
 

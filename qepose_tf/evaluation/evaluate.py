@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from qepose_tf.data.batches.example import read_record_picture
-from qepose_tf.data.coco.annotations import MAX_AREA
 from qepose_tf.data.coco.dataset import CocoDataset, ImageRecord
+from qepose_tf.data.coco.person_area import MAX_AREA
 from qepose_tf.data.coco.results import coco_results
 from qepose_tf.evaluation.coco_evaluator import coco_evaluator
 from qepose_tf.evaluation.crowd_index import crowd_precision

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
-from qepose_tf.data.coco.annotations import MAX_AREA
 from qepose_tf.data.coco.dataset import CocoDataset
+from qepose_tf.data.coco.person_area import MAX_AREA
 from qepose_tf.evaluation.coco_evaluator import coco_evaluator
 
 # A detection with at least this OKS with an ignored region is left out.

@@ -12,11 +12,11 @@ except ImportError:  # Windows
 class FolderLock:
     """Keeps other processes out of a folder until it is closed.
 
-    The system gives the lock back when the process ends, however it ends. On Windows
-    and on file systems without locks nobody is kept out.
+    The operating system releases the lock when the process ends, however it ends. On
+    Windows and on file systems without locks no process is kept out.
 
     Args:
-        folder: That exists.
+        folder: The folder, which exists.
 
     Raises:
         BlockingIOError: Another process has the folder.
@@ -38,7 +38,7 @@ class FolderLock:
             self._handle = handle
 
     def close(self) -> None:
-        """Lets other processes have it."""
+        """Gives the folder to other processes."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None

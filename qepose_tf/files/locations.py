@@ -4,7 +4,7 @@ import dataclasses
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -123,7 +123,7 @@ def location(place: Location) -> Path | Url:
 
 
 @contextmanager
-def _os_errors(url: Url) -> Iterator[Any]:
+def _os_errors(url: Url) -> Generator[Any]:
     """TensorFlow's file functions; what they raise becomes an `OSError`."""
     # Imported late: it takes seconds, and local files do without.
     import tensorflow as tf

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 _DISK_ERRORS = ("No space left", "iostream error")
@@ -13,7 +13,7 @@ _NOTHING_LEFT = 2**16  # bytes; below it a disk is full, whatever a writer says
 
 
 def writable_folder(path: str | Path) -> Path:
-    """Makes a folder, parents included, and tries whether files can stand in it.
+    """Makes a folder with its parents and checks that files can be written to it.
 
     Called before long work, so that a wrong path costs a second and not a run.
 
@@ -33,15 +33,15 @@ def writable_folder(path: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def whole(path: str | Path, durable: bool = False) -> Iterator[Path]:
-    """A path to write a file or a folder to, which becomes `path` at the block's end.
+def whole(path: str | Path, durable: bool = False) -> Generator[Path]:
+    """Yields a temporary path that is renamed to `path` at the end of the block.
 
-    Where the block fails, what was written goes, and what stood at `path` stays.
+    Where the block fails, what it wrote is removed, and what stood at `path` stays.
 
     Args:
-        path: Of the file, which may exist, or of the folder, which may not.
-        durable: Wait until the disk has a file, so that a power cut leaves the old one
-            or the new one.
+        path: The file, which may exist, or the folder, which may not.
+        durable: Wait until the file is on the disk, so that a power cut leaves either
+            the old file or the new one.
 
     Yields:
         A path beside it that does not exist yet, with the same suffixes.
@@ -71,7 +71,7 @@ def write_file(
     """Writes a file that is there completely or not at all.
 
     Args:
-        path: Of the file.
+        path: The file.
         content: Text is written as UTF-8.
         durable: See `whole`.
 
@@ -84,7 +84,7 @@ def write_file(
 
 
 def publish(temporary: Path, target: Path) -> None:
-    """Gives a written file its name, when the disk has all of it.
+    """Gives a written file its name as soon as all of it is on the disk.
 
     Args:
         temporary: The file, on the target's file system.
@@ -100,7 +100,7 @@ def publish(temporary: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes a rename last; systems that cannot open folders do so by themselves."""
+    """Writes a rename to the disk, on systems on which folders can be opened."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -112,14 +112,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def written_whole(path: Path, overwrite: bool, marker: str | None) -> Iterator[Path]:
-    """A path to write to, which becomes `path` when the block ends well.
+def written_whole(path: Path, overwrite: bool, marker: str | None) -> Generator[Path]:
+    """Yields a temporary path that becomes `path` when the block succeeds.
 
     Args:
-        path: of the finished file or folder; missing parents are made, and go again
-            where the block fails.
-        overwrite: whether `path` may exist.
-        marker: a folder is only overwritten where it holds a file of this name; None
+        path: The finished file or folder. Missing parents are made, and are removed
+            again where the block fails.
+        overwrite: Whether `path` may exist.
+        marker: A folder is only overwritten where it holds a file of this name; None
             where a file is written.
 
     Yields:
@@ -127,7 +127,7 @@ def written_whole(path: Path, overwrite: bool, marker: str | None) -> Iterator[P
 
     Raises:
         FileExistsError: `path` exists and may not be overwritten.
-        OSError: the disk is full.
+        OSError: The disk is full.
     """
     check_free(path, overwrite, marker)
     new = [p for p in (path.parent, *path.parent.parents) if not p.exists()]
@@ -150,7 +150,7 @@ def written_whole(path: Path, overwrite: bool, marker: str | None) -> Iterator[P
 
 
 def check_free(path: Path, overwrite: bool, marker: str | None) -> None:
-    """Raises `FileExistsError` where `written_whole` would; before any long work."""
+    """Raises the `FileExistsError` of `written_whole`, before any long work."""
     if not path.exists():
         return
     if not overwrite:
@@ -158,12 +158,14 @@ def check_free(path: Path, overwrite: bool, marker: str | None) -> None:
     replaceable = (path / marker).is_file() if marker else path.is_file()
     if not replaceable:
         expected = f"a folder that holds {marker}" if marker else "a file"
-        raise FileExistsError(f"{path}: only {expected} is overwritten, and it is none")
+        raise FileExistsError(
+            f"{path}: only {expected} is overwritten, and this is none"
+        )
 
 
 @contextlib.contextmanager
-def _full_disk_named(path: Path) -> Iterator[None]:
-    """Libraries raise anything from RuntimeError to their own when a disk is full."""
+def _full_disk_named(path: Path) -> Generator[None]:
+    """Turns the errors that libraries raise when a disk is full into an `OSError`."""
     try:
         yield
     except Exception as error:

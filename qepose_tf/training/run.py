@@ -145,7 +145,7 @@ def _train(
     progress: bool | None,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> TrainResult:
-    skeleton = Skeleton.load(config.skeleton)
+    skeleton = Skeleton.load(config.skeleton, config.data.categories)
     data = read_datasets(config, skeleton)
     if data[1] is None:
         logger.warning("no validation data (data.val): no AP, no best.keras")

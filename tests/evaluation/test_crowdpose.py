@@ -13,7 +13,7 @@ from qepose_tf.building import build_model
 from qepose_tf.cli import main
 from qepose_tf.config.reading import load_config
 from qepose_tf.data.coco.dataset import read_coco
-from qepose_tf.data.coco.person_area import estimated_area
+from qepose_tf.data.coco.person_area import measured_area
 from qepose_tf.evaluation.crowd_index import CROWD_FIGURES
 from qepose_tf.evaluation.evaluate import coco_metrics
 from qepose_tf.skeleton import COCO, CROWDPOSE, Skeleton
@@ -69,7 +69,9 @@ def test_files_are_read_without_a_complaint(root, caplog):
     path = root / "annotations/crowdpose_test.json"
     coco = read_coco(path, root / "images", CROWDPOSE, strict=True)
     assert [record.levelname for record in caplog.records] == ["INFO"]
-    assert "no person has an area; 0.53 of the box stands in" in caplog.text
+    assert (
+        "people without a positive area; used instead: 0.53 of the box" in caplog.text
+    )
     assert [record.image_id for record in coco.records] == [1, 2, 3, 4, 5, 6]
     for record in coco.records:
         box_areas = record.boxes[:, 2] * record.boxes[:, 3]
@@ -79,22 +81,27 @@ def test_files_are_read_without_a_complaint(root, caplog):
 def test_some_areas_missing_is_a_problem_of_the_file(tmp_path, caplog):
     people = [someone(1, 1, [2] * 14), someone(2, 1, [2] * 14)]
     people[0]["area"] = 900.0
+    people[0]["keypoints"][0] += 1.0
     path = tmp_path / "labels.json"
     path.write_text(json.dumps(content([image(1)], people)))
     coco = read_coco(path, tmp_path, CROWDPOSE, require_images=False)
-    assert "1 people without a positive area; 0.53 of their box" in caplog.text
+    assert (
+        "1 people without a positive area; used instead: 0.53 of the box (1)"
+        in caplog.text
+    )
     np.testing.assert_allclose(coco.records[0].area, [900, 0.53 * 130 * 260])
     with pytest.raises(ValueError, match="1 people without a positive area"):
         read_coco(path, tmp_path, CROWDPOSE, require_images=False, strict=True)
 
 
-def test_estimated_area():
-    points = np.array([[1.0, 2.0], [4.0, 2.0], [2.0, 6.0]])
-    assert estimated_area([9, 9, 10, 20], points) == pytest.approx(106.0)
-    assert estimated_area([9, 9, 0, 20], points) == 4 * 5
-    assert estimated_area(None, points) == 4 * 5
-    assert estimated_area(None, points[:1]) == 1
-    assert estimated_area(None, points[:0]) == 0
+def test_measured_area():
+    """0.53 of the box; else the keypoints' extent, a line's no thinner than a third."""
+    points = np.array([[[1.0, 2.0], [4.0, 6.0]]] * 5 + [[[1.0, 2.0], [30.0, 2.0]]])
+    labelled = np.array([[True, True]] * 3 + [[True, False], [False] * 2, [True] * 2])
+    boxes = np.array([[9, 9, 10, 20], [9, 9, 0, 20], *[[0] * 4] * 4], np.float64)
+    area, from_box = measured_area(boxes, points, labelled)
+    np.testing.assert_allclose(area, [106, 4 * 5, 4 * 5, 0, 0, 30 * 10])
+    assert from_box.tolist() == [True] + [False] * 5
 
 
 def test_figures_and_split_by_name(caplog):

@@ -2,8 +2,11 @@
 
 import copy
 import json
+import logging
+import os
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +16,8 @@ from qepose_tf.evaluation.calibration import calibrate
 from qepose_tf.evaluation.evaluate import coco_metrics
 from tests.data.coco_files import CATEGORY, KEYPOINTS, SKELETON, image, person
 
+# `QEPOSE_MUTATIONS=5000 pytest THIS_FILE` looks further than continuous integration.
+EXAMPLES = int(os.environ.get("QEPOSE_MUTATIONS", 200))
 CROWD = {"iscrowd": 1, "segmentation": {"size": [80, 100], "counts": [3000, 5000]}}
 OUTLINE = [[10, 20, 70, 20, 70, 70]]
 LABELS = {
@@ -55,12 +60,30 @@ def negative(value):
     return -value if isinstance(value, int | float) else value
 
 
-CHANGES = st.sampled_from([in_text, nested, as_float, negative]) | VALUES
+def as_shares(value):
+    """Coordinates as YOLO counts them."""
+    numbers = isinstance(value, list) and all(isinstance(n, int | float) for n in value)
+    return [number / 100 for number in value] if numbers else value
+
+
+def in_threes(value):
+    return [value[i : i + 3] for i in range(0, 9, 3)] if isinstance(value, list) else []
+
+
+def all_in_text(value):
+    return [str(v) for v in value] if isinstance(value, list) else str(value)
+
+
+CHANGES = (
+    st.sampled_from([in_text, nested, as_float, negative, as_shares])
+    | st.sampled_from([in_threes, all_in_text])
+    | VALUES
+)
 FIELDS = {
     "images": ("id", "file_name", "width", "height", "crowdIndex"),
     "annotations": ("id", "image_id", "category_id", "keypoints", "area", "bbox")
     + ("iscrowd", "num_keypoints", "segmentation"),
-    "categories": ("id", "name", "keypoints"),
+    "categories": ("id", "name", "keypoints", "skeleton"),
 }
 PARTS = st.sampled_from(["annotations"] * 6 + ["images"] * 2 + ["categories"])
 
@@ -73,7 +96,9 @@ def mutated(draw):
         part = draw(PARTS)
         entries = labels[part]
         kind = draw(
-            st.sampled_from(["set"] * 8 + ["inside", "inside", "drop", "twice"])
+            st.sampled_from(
+                ["set"] * 8 + ["inside", "inside", "drop", "twice", "all", "renumber"]
+            )
         )
         if not entries:
             continue
@@ -82,6 +107,11 @@ def mutated(draw):
         change = draw(CHANGES)
         if kind == "twice":
             entries.append(copy.deepcopy(entry))
+        elif kind == "renumber":  # the same once more, under another id
+            entries.append(copy.deepcopy(entry) | {"id": draw(st.integers(1, 9))})
+        elif kind == "all":
+            for each in entries:
+                each[field] = changed(each.get(field), change)
         elif kind == "drop":
             entry.pop(field, None)
         elif kind == "inside" and isinstance(entry.get(field), list) and entry[field]:
@@ -135,7 +165,15 @@ def read(labels, **options):
         return None
 
 
-@settings(max_examples=200, derandomize=True, database=None, deadline=None)
+@pytest.fixture(scope="module", autouse=True)
+def quiet():
+    """Without the warnings of every file."""
+    logging.disable(logging.WARNING)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@settings(max_examples=EXAMPLES, derandomize=True, database=None, deadline=None)
 @given(mutated())
 def test_evaluation_sees_the_people_that_training_sees(labels):
     coco = read(labels)

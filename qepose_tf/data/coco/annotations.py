@@ -6,19 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from qepose_tf.data.coco.content import shown
 from qepose_tf.data.coco.ignore_regions import (
-    MAX_POSITION,
     Region,
     box_region,
     region_box,
     usable_region,
 )
-from qepose_tf.data.coco.person_area import BOX_SHARE, estimated_area
-from qepose_tf.data.coco.problems import Problems
-
-MAX_AREA = 1e10  # pycocotools' upper bound of every area range
-_TINY = float(np.finfo(np.float32).tiny)  # the records are of float32
+from qepose_tf.data.coco.numbers import MAX_POSITION, Numbers
+from qepose_tf.data.coco.person_area import TINY, person_areas
+from qepose_tf.data.coco.problems import Problems, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,32 +49,49 @@ class Annotations:
 
 def read_annotations(
     annotations: list[dict[str, Any]],
+    numbers: Numbers,
     image_rows: np.ndarray,
     image_hw: np.ndarray,
-    num_keypoints: int,
+    everyone: Numbers,
+    person_size: float | None,
     problems: Problems,
 ) -> Annotations:
-    """Checks the annotations of one category.
+    """Checks the annotations that are read as one class.
 
     A person is an annotation that is no crowd and has a labelled keypoint in its
     image. All others are regions in which nothing is learned or scored.
 
     Args:
         annotations: N entries of a COCO file.
+        numbers: What they say in numbers; changed in place.
         image_rows: `[N]`, the row in `image_hw` that each belongs to.
         image_hw: `[I, 2]` heights and widths of the images.
-        num_keypoints: K.
+        everyone: As `numbers`, of all annotations of the file; their median stands in
+            for areas that nothing tells.
+        person_size: See `person_areas`.
         problems: Collects what was mended.
+
+    Raises:
+        ValueError: Coordinates look like shares of the picture.
     """
     ids = [shown(annotation.get("id")) for annotation in annotations]
     hw = image_hw[image_rows]  # [N, 2]
-    keypoints = _keypoints(annotations, num_keypoints, problems, ids)
-    inside = _inside(keypoints, hw, problems, ids)
-    boxes, has_box = _boxes(annotations)
+    keypoints, boxes, has_box, _ = numbers
     crowd = np.array([bool(a.get("iscrowd")) for a in annotations], bool)
+    _refuse_shares(keypoints, hw, ~crowd, problems.source, ids)
+    inside = _inside(keypoints, hw, problems, ids)
     person = inside.any(axis=-1) & ~crowd
     scored = _scored(annotations, person, problems, ids)
-    area = _areas(annotations, keypoints, inside, boxes, person, problems, ids)
+    area = person_areas(
+        annotations,
+        numbers,
+        inside,
+        hw,
+        person,
+        everyone,
+        person_size,
+        problems,
+    )
     regions, unusable = _regions(
         annotations, np.flatnonzero(~person), image_rows, boxes, has_box, hw
     )
@@ -92,6 +105,37 @@ def read_annotations(
         image_rows,
         *(_compact(keypoints), inside, area, boxes, has_box, crowd),
         *(person, scored, regions),
+    )
+
+
+def _refuse_shares(
+    keypoints: np.ndarray,
+    hw: np.ndarray,
+    rows: np.ndarray,
+    source: str,
+    ids: list[str],
+) -> None:
+    """Raises `ValueError` where coordinates are shares of the picture, not pixels.
+
+    All labelled keypoints of such a person lie between 0 and 1, or a little beyond. One
+    person with a single keypoint in the first pixel is possible, a data set of them is
+    not.
+    """
+    points, labelled = keypoints[..., :2], keypoints[..., 2] > 0
+    with np.errstate(invalid="ignore"):
+        in_first_pixel = ((points >= -0.5) & (points <= 1.5)).all(axis=-1)
+        whole = (points == np.floor(points)).all(axis=-1)
+    posed = labelled.any(axis=-1) & rows & (hw.min(axis=-1) > 8)
+    shares = posed & (in_first_pixel | ~labelled).all(axis=-1)
+    shares &= (labelled & ~whole).any(axis=-1)
+    several = shares & (labelled.sum(axis=-1) > 1)
+    if not several.any() and not (shares.any() and shares.sum() == posed.sum()):
+        return
+    raise ValueError(
+        f"{source}: annotation {ids[np.flatnonzero(shares)[0]]}: keypoints: the "
+        f"coordinates of {shares.sum()} of {posed.sum()} people lie between 0 and 1 "
+        "and look like shares of the picture, expected pixels: multiply x by the "
+        "image's width and y by its height, bbox likewise, and area by both"
     )
 
 
@@ -123,50 +167,6 @@ def _scored(
     return person & ~uncounted
 
 
-def _numbers(values: Any, length: int) -> np.ndarray | None:
-    """A list of numbers as an array; None where it is not that."""
-    if not isinstance(values, list) or len(values) != length:
-        return None
-    try:
-        row = np.array(values, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return row if row.shape == (length,) else None
-
-
-def _number_rows(values: list[Any], length: int) -> tuple[np.ndarray, list[int]]:
-    """Rows of equal length `[N, length]`, zeros where unusable, and those rows."""
-    fits = [i for i, v in enumerate(values) if isinstance(v, list) and len(v) == length]
-    rows = np.zeros((len(values), length))
-    try:  # All at once: a data set has millions of numbers.
-        together = np.array([values[i] for i in fits])
-        if fits and together.shape != (len(fits), length):
-            raise ValueError("nested")
-        rows[fits] = together.reshape(-1, length)
-        unusable = set(range(len(values))).difference(fits)
-    except (TypeError, ValueError, OverflowError):
-        parsed = [_numbers(value, length) for value in values]
-        unusable = {i for i, row in enumerate(parsed) if row is None}
-        for i, row in enumerate(parsed):
-            if row is not None:
-                rows[i] = row
-    return rows, sorted(unusable)
-
-
-def _keypoints(
-    annotations: list[dict[str, Any]], count: int, problems: Problems, ids: list[str]
-) -> np.ndarray:
-    values = [annotation.get("keypoints") for annotation in annotations]
-    rows, wrong = _number_rows(values, 3 * count)
-    problems.add(
-        len(wrong),
-        f"annotations whose keypoints are not {3 * count} numbers; "
-        "their region is ignored",
-        f"annotation {ids[wrong[0]]}" if wrong else None,
-    )
-    return rows.reshape(-1, count, 3)
-
-
 def _inside(
     keypoints: np.ndarray, hw: np.ndarray, problems: Problems, ids: list[str]
 ) -> np.ndarray:
@@ -181,7 +181,7 @@ def _inside(
     labelled = ~(visibility <= 0)
     keypoints[~(labelled & finite)] = 0.0
     # 2 is COCO's highest, and the least that float32 holds is more than 0.
-    np.clip(visibility, _TINY, 2.0, out=visibility, where=visibility > 0)
+    np.clip(visibility, TINY, 2.0, out=visibility, where=visibility > 0)
     inside = (keypoints[..., :2] >= 0).all(axis=-1) & (visibility > 0)
     inside &= (keypoints[..., :2] <= hw[:, None, ::-1]).all(axis=-1)
     for bad, what in (
@@ -201,49 +201,6 @@ def _inside(
     return inside
 
 
-def _boxes(annotations: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes `[N, 4]`, zeros where there is no usable one, and whether there is."""
-    given = [annotation.get("bbox") for annotation in annotations]
-    boxes, unusable = _number_rows(given, 4)
-    has_box = (np.abs(boxes) <= MAX_POSITION).all(axis=-1)
-    has_box[unusable] = False
-    boxes[~has_box] = 0.0
-    boxes[:, 2:] = np.maximum(boxes[:, 2:], 0.0)
-    return boxes, has_box
-
-
-def _areas(
-    annotations: list[dict[str, Any]],
-    keypoints: np.ndarray,
-    inside: np.ndarray,
-    boxes: np.ndarray,
-    person: np.ndarray,
-    problems: Problems,
-    ids: list[str],
-) -> np.ndarray:
-    """The annotated areas; an estimate where there is none."""
-    rows, _ = _number_rows([[a.get("area")] for a in annotations], 1)
-    area = rows[:, 0]
-    usable = (area >= _TINY) & (area <= MAX_AREA)
-    missing = np.flatnonzero(~usable & person)
-    if len(missing) and not any("area" in a for a in annotations):
-        # The format has none (CrowdPose): nothing to mend, nothing for `strict`.
-        line = f"no person has an area; {BOX_SHARE:g} of the box stands in"
-        problems.remark(logging.INFO, line)
-    else:
-        problems.add(
-            len(missing),
-            f"people without a positive area; {BOX_SHARE:g} of their box is used, "
-            "else their keypoints' extent",
-            f"annotation {ids[missing[0]]}" if len(missing) else None,
-        )
-    for i in np.flatnonzero(~usable):
-        estimate = estimated_area(boxes[i], keypoints[i, inside[i], :2])
-        area[i] = min(estimate, MAX_AREA)
-    area[person] = np.maximum(area[person], _TINY)
-    return area
-
-
 def _regions(
     annotations: list[dict[str, Any]],
     rows: np.ndarray,
@@ -260,15 +217,16 @@ def _regions(
     unusable = []
     for row in rows:
         segmentation = annotations[row].get("segmentation")
-        if usable_region(segmentation, *hw[row]):
+        region = usable_region(segmentation, *hw[row])
+        if region is not None:
             if not has_box[row]:
-                boxes[row], has_box[row] = region_box(segmentation, *hw[row]), True
+                boxes[row], has_box[row] = region_box(region, *hw[row]), True
         else:
             # Some files hold an empty list on purpose: labels without outlines.
             if segmentation:
                 unusable.append(int(row))
             if boxes[row, 2] * boxes[row, 3] <= 0:
                 continue
-            segmentation = box_region(boxes[row])
-        regions.setdefault(int(image_rows[row]), []).append(segmentation)
+            region = box_region(boxes[row])
+        regions.setdefault(int(image_rows[row]), []).append(region)
     return regions, unusable

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,21 @@ import numpy as np
 from PIL import Image
 
 from qepose_tf.data.coco.annotations import Annotations, read_annotations
-from qepose_tf.data.coco.category import chosen_category, skeleton_of
-from qepose_tf.data.coco.content import annotation_bytes, parse_coco, shown
+from qepose_tf.data.coco.category import category_ids, of_categories, skeleton_of
+from qepose_tf.data.coco.content import annotation_bytes, parse_coco
+from qepose_tf.data.coco.file_names import find_renamed
 from qepose_tf.data.coco.ground_truth import crowd_index, ground_truth
 from qepose_tf.data.coco.ignore_regions import Region
+from qepose_tf.data.coco.kept_annotations import kept_annotations
+from qepose_tf.data.coco.learnable import check_learnable
 from qepose_tf.data.coco.listing import existing_images, list_images
+from qepose_tf.data.coco.numbers import MAX_POSITION, Numbers, read_numbers
 from qepose_tf.data.coco.problems import Problems
 from qepose_tf.data.coco.shown import plot, summary
 from qepose_tf.files.locations import Location, Url, location
 from qepose_tf.images.decoding import ImageFile
 from qepose_tf.skeleton import Skeleton
+from qepose_tf.skeleton_checks import checked_categories
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,11 +65,14 @@ class CocoDataset:
         images_dir: The folder that file names are relative to.
         skeleton: What the K keypoints are.
         records: In the file's order.
-        category_id: Of the people.
+        category_id: Of the people; where several categories are read as one class, the
+            id of the first.
         labels: The file's entries of `images` and `annotations` that are used; None
             where the records were read from elsewhere, see `ground_truth`.
         parts: Of data sets that are trained together (see `mixture`), the number of
             records and the share of the batches of each; empty for a single one.
+        categories: As in `read_coco`.
+        person_size: As in `read_coco`.
     """
 
     path: Path | Url
@@ -73,6 +82,8 @@ class CocoDataset:
     category_id: int
     labels: tuple[list[dict[str, Any]], Annotations] | None = None
     parts: tuple[tuple[int, float], ...] = ()
+    categories: Sequence[str] | None = None
+    person_size: float | None = None
 
     def __len__(self) -> int:
         """The number of images."""
@@ -102,6 +113,20 @@ class CocoDataset:
         """
         return plot(self.skeleton, self.records[index])
 
+    def check_learnable(self, min_area: float = 0.0) -> None:
+        """Looks whether there is somebody to learn from.
+
+        Args:
+            min_area: Smaller people are not learned, in pixels squared of the original
+                image: `data.min_area` of a config.
+
+        Raises:
+            ValueError: Nobody has a labelled keypoint, or everybody is too small; names
+                the setting and the areas found.
+        """
+        areas = np.concatenate([r.area for r in self.records] or [np.zeros(0)])
+        check_learnable(str(self.path), len(self), areas, min_area)
+
     @functools.cached_property
     def ground_truth(self) -> dict[str, Any]:
         """People and ignore regions as pycocotools' evaluator takes them.
@@ -119,9 +144,17 @@ class CocoDataset:
         labels = self.labels
         if labels is None:
             labels = read_coco(
-                self.path, self.images_dir, self.skeleton, require_images=False
+                self.path,
+                self.images_dir,
+                self.skeleton,
+                categories=self.categories,
+                person_size=self.person_size,
+                require_images=False,
             ).labels
-        return ground_truth(*labels, self.category_id)
+        if labels is None:
+            raise AssertionError("read_coco always gives labels")
+        images, annotations = labels
+        return ground_truth(images, annotations, self.category_id)
 
 
 def read_coco(
@@ -129,7 +162,8 @@ def read_coco(
     images_dir: Location,
     skeleton: Skeleton | str | None = None,
     *,
-    category: str | None = None,
+    categories: Sequence[str] | None = None,
+    person_size: float | None = None,
     limit: int | None = None,
     only_labelled: bool = False,
     strict: bool = False,
@@ -144,9 +178,13 @@ def read_coco(
     Args:
         annotations: The JSON file, a path or a URL that TensorFlow reads.
         images_dir: The folder that `file_name` is relative to, a path or a URL.
-        skeleton: What the category's keypoints are expected to be, or what
+        skeleton: What the categories' keypoints are expected to be, or what
             `Skeleton.load` takes. None takes what the file's category says.
-        category: Its name. None takes the only one that has keypoints.
+        categories: Names of the categories that are read, as one class. None takes
+            all that have keypoints. Their keypoints are the same.
+        person_size: Side in pixels of the square that people without an area and
+            without a box cover. None derives it from the keypoints or, where fewer
+            than two are labelled, takes the median of the file.
         limit: Read only so many images, the first of the file.
         only_labelled: Leave out images without a person that has a labelled keypoint;
             of COCO's train2017 these are half, and the paper trains on the others.
@@ -158,122 +196,104 @@ def read_coco(
         FileNotFoundError: There is no such annotation file.
         OSError: The file cannot be read.
         ValueError: The file is not COCO's form, has another number of keypoints than
-            the skeleton, or none of its images can be used; with `strict` also any
-            problem.
+            the skeleton, or none of its images can be used; something else than a
+            number stands where one is expected; with `strict` also any problem.
     """
     path, folder = location(annotations), location(images_dir)
-    content = annotation_bytes(path) if content is None else content
-    content = parse_coco(path, content)
-    if skeleton is None:
-        skeleton = skeleton_of(path, content["categories"], category)
-    elif isinstance(skeleton, str):
-        skeleton = Skeleton.load(skeleton)
-    category_id = chosen_category(path, content["categories"], category, skeleton)
-    of_category = [a for a in content["annotations"] if a["category_id"] == category_id]
+    if person_size is not None and not 0 < person_size <= MAX_POSITION:
+        raise ValueError(f"person_size: expected a positive number, got {person_size}")
     problems = Problems(str(path), strict)
-    listing = content["images"]
-    # By their text, for an id may be anything.
-    listed = {str(image.get("id")) for image in listing}
+    content = annotation_bytes(path) if content is None else content
+    labels = parse_coco(path, content, problems)
+    names = [categories] if isinstance(categories, str) else categories
+    chosen = checked_categories(labels["categories"], names, str(path))
+    if skeleton is None:
+        skeleton = skeleton_of(path, chosen[0])
+    elif isinstance(skeleton, str):
+        skeleton = Skeleton.load(skeleton, names)
+    ids = category_ids(chosen, skeleton, problems)
+    entries = of_categories(labels["annotations"], ids, labels["categories"], problems)
+    reader = _Reader(
+        entries, read_numbers(entries, skeleton.num_keypoints, problems), person_size
+    )
+    listing = find_renamed(labels["images"], folder, problems)
     if only_labelled:
-        listing = _labelled(str(path), listing, of_category, skeleton)
+        listing = reader.labelled(listing, str(path))
     images, row_of_id = list_images(listing, limit, problems)
     if require_images:
         images, row_of_id = existing_images(images, row_of_id, folder, problems)
-    kept = _of_known_images(of_category, row_of_id, listed, problems)
-    found = _checked(kept, images, row_of_id, skeleton, problems)
+    found = reader.checked(images, row_of_id, labels["images"], problems)
     if not found.person.any():
         problems.add(1, "data set without any person that has a labelled keypoint")
     problems.report()
     if not images:
         wanted = "with a labelled person" if only_labelled else "that can be used"
         raise ValueError(
-            f"{path}: expected an image {wanted}, got none of {len(content['images'])}"
+            f"{path}: expected an image {wanted}, got none of {len(labels['images'])}"
         )
     records = _records(images, folder, found)
-    return CocoDataset(path, folder, skeleton, records, category_id, (images, found))
-
-
-def _checked(
-    annotations: list[dict[str, Any]],
-    images: list[dict[str, Any]],
-    row_of_id: dict[int, int],
-    skeleton: Skeleton,
-    problems: Problems,
-) -> Annotations:
-    for image in images:
-        crowd_index(image, problems.source)
-    rows = np.array([row_of_id[a["image_id"]] for a in annotations], np.int64)
-    hw = np.array([(i["height"], i["width"]) for i in images], np.int64).reshape(-1, 2)
-    return read_annotations(annotations, rows, hw, skeleton.num_keypoints, problems)
-
-
-def _labelled(
-    source: str,
-    listing: list[dict[str, Any]],
-    annotations: list[dict[str, Any]],
-    skeleton: Skeleton,
-) -> list[dict[str, Any]]:
-    """Entries of the images in which a person is labelled."""
-    # What is mended in other images is nobody's problem, and in these is told later.
-    untold = Problems(source, strict=False)
-    images, row_of_id = list_images(listing, None, untold)
-    kept = _of_known_images(annotations, row_of_id, set(), untold)
-    found = _checked(kept, images, row_of_id, skeleton, untold)
-    rows = set(found.image[found.person].tolist())
-    return [
-        image
-        for image in listing
-        if type(image.get("id")) is int and row_of_id.get(image["id"]) in rows
-    ]
-
-
-def _of_known_images(
-    annotations: list[dict[str, Any]],
-    row_of_id: dict[int, int],
-    listed: set[str],
-    problems: Problems,
-) -> list[dict[str, Any]]:
-    """The annotations of kept images, each once; counts those of unlisted ones."""
-    kept, unknown, repeated = [], [], []
-    seen: dict[str, list[dict[str, Any]]] = {}
-    for annotation in annotations:
-        image_id = annotation.get("image_id")
-        if type(image_id) is int and image_id in row_of_id:
-            same_id = seen.setdefault(shown(annotation.get("id")), [])
-            if any(_same(annotation, other, row_of_id) for other in same_id):
-                repeated.append(annotation)
-                continue
-            same_id.append(annotation)
-            kept.append(annotation)
-        elif str(image_id) not in listed:
-            unknown.append(annotation)
-    problems.add(
-        len(unknown),
-        "annotations of images that are not listed; left out",
-        f"annotation {shown(unknown[0].get('id'))}, "
-        f"image {shown(unknown[0].get('image_id'))}"
-        if unknown
-        else None,
+    return CocoDataset(
+        *(path, folder, skeleton, records, ids[0], (images, found)),
+        categories=names,
+        person_size=person_size,
     )
-    problems.add(
-        len(repeated),
-        "annotations listed more than once; the first is kept",
-        f"annotation {shown(repeated[0]['id'])}" if repeated else None,
-    )
-    return kept
 
 
-def _same(
-    first: dict[str, Any], second: dict[str, Any], row_of_id: dict[int, int]
-) -> bool:
-    """Whether two annotations of one id are one; without an id they are two."""
-    if first.get("id") is None:
-        return False
-    one, other = (
-        (row_of_id[a["image_id"]], str(a.get("keypoints")), str(a.get("bbox")))
-        for a in (first, second)
-    )
-    return one == other
+@dataclasses.dataclass(frozen=True)
+class _Reader:
+    """The annotations of a file, to be checked with some of its images.
+
+    Attributes:
+        entries: N annotations.
+        numbers: What they say in numbers.
+        person_size: As in `read_coco`.
+    """
+
+    entries: list[dict[str, Any]]
+    numbers: Numbers
+    person_size: float | None
+
+    def checked(
+        self,
+        images: list[dict[str, Any]],
+        row_of_id: dict[int, int],
+        listing: list[dict[str, Any]],
+        problems: Problems,
+    ) -> Annotations:
+        """Those of some images, see `list_images`; `listing` has all images."""
+        for image in images:
+            crowd_index(image, problems.source)
+        kept = kept_annotations(
+            self.entries, self.numbers, row_of_id, listing, problems
+        )
+        annotations = [self.entries[row] for row in kept]
+        rows = np.array([row_of_id[a["image_id"]] for a in annotations], np.int64)
+        hw = np.array([(i["height"], i["width"]) for i in images], np.int64)
+        return read_annotations(
+            annotations,
+            self.numbers.of_rows(np.array(kept, np.int64)),
+            rows,
+            hw.reshape(-1, 2),
+            # Of the whole file, so that a limit changes nobody's area.
+            self.numbers,
+            self.person_size,
+            problems,
+        )
+
+    def labelled(
+        self, listing: list[dict[str, Any]], source: str
+    ) -> list[dict[str, Any]]:
+        """Entries of the images in which a person is labelled."""
+        # What is mended in other images is nobody's problem, in these it is told later.
+        untold = Problems(source, strict=False)
+        images, row_of_id = list_images(listing, None, untold)
+        found = self.checked(images, row_of_id, listing, untold)
+        rows = set(found.image[found.person].tolist())
+        return [
+            image
+            for image in listing
+            if type(image.get("id")) is int and row_of_id.get(image["id"]) in rows
+        ]
 
 
 def _records(
@@ -297,7 +317,7 @@ def _records(
             area[ends[row] : ends[row + 1]],
             boxes[ends[row] : ends[row + 1]],
             tuple(found.regions.get(row, ())),
-            image.get("all_people_labelled") not in (0, False),
+            image.get("all_people_labelled") != 0,
         )
         for row, image in enumerate(images)
     ]

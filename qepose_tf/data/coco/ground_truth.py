@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qepose_tf.data.coco.annotations import Annotations
-from qepose_tf.data.coco.content import shown
+from qepose_tf.data.coco.problems import shown
 
 
 def crowd_index(image: dict[str, Any], source: str) -> float | None:

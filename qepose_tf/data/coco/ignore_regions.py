@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from qepose_tf.data.coco.numbers import (
+    MAX_POSITION,
+    list_of_numbers,
+    whole_number,
+)
+
 Region = dict[str, Any] | list[list[float]]
 """COCO's forms: an RLE, its counts compressed or not, or a list of polygons."""
-
-
-MAX_POSITION = 1e6  # px; nothing that is farther out is taken for a place
 
 
 def box_region(box: np.ndarray) -> Region:
@@ -28,19 +31,57 @@ def region_box(region: Region, height: int, width: int) -> np.ndarray:
     return np.concatenate([low, high - low])
 
 
-def usable_region(segmentation: Any, height: int, width: int) -> bool:
-    """Whether a COCO `segmentation` can be drawn on an image of this size."""
+def usable_region(segmentation: Any, height: int, width: int) -> Region | None:
+    """A COCO `segmentation` that can be drawn on an image of this size, else None.
+
+    Numbers may be text or floats, and a single polygon need not stand in a list.
+    """
     if isinstance(segmentation, dict):
-        counts, size = segmentation.get("counts"), segmentation.get("size")
-        if size != [height, width] or not all(type(side) is int for side in size):
-            return False
-        if isinstance(counts, list):
-            whole = all(isinstance(count, int) and count >= 0 for count in counts)
-            return whole and sum(counts) == height * width
-        return isinstance(counts, str | bytes) and len(counts) > 0
+        size, counts = segmentation.get("size"), segmentation.get("counts")
+        if not isinstance(size, list) or len(size) != 2:
+            return None
+        if [whole_number(side) for side in size] != [height, width]:
+            return None
+        if isinstance(counts, str):
+            lengths: list[int | None] = [*_run_lengths(counts)]
+        elif isinstance(counts, list):
+            counts = lengths = [whole_number(count) for count in counts]
+        else:
+            return None
+        whole = [length for length in lengths if length is not None and length >= 0]
+        # Of another sum, pycocotools would write beyond the mask.
+        if len(whole) != len(lengths) or sum(whole) != height * width:
+            return None
+        return {"size": [int(height), int(width)], "counts": counts}
     if not isinstance(segmentation, list) or not segmentation:
-        return False
-    return all(_usable_polygon(polygon) for polygon in segmentation)
+        return None
+    if not isinstance(segmentation[0], list):
+        segmentation = [segmentation]
+    polygons = [_polygon(polygon) for polygon in segmentation]
+    usable = [polygon for polygon in polygons if polygon is not None]
+    return usable if len(usable) == len(polygons) else None
+
+
+def _run_lengths(code: str) -> list[int]:
+    """The lengths in a compressed RLE's text, as `rleFrString` of pycocotools has them.
+
+    Each is a number of 5-bit digits, low digits first, from the third one on as the
+    difference to the length before the previous one.
+    """
+    lengths: list[int] = []
+    number, shift = 0, 0
+    for character in code:
+        digit = ord(character) - 48
+        if not 0 <= digit < 64:
+            return []
+        number |= (digit & 31) << shift
+        shift += 5
+        if not digit & 32:
+            if digit & 16:
+                number -= 1 << shift
+            lengths.append(number + (lengths[-2] if len(lengths) > 2 else 0))
+            number, shift = 0, 0
+    return lengths if not shift else []
 
 
 def rasterise(
@@ -82,10 +123,11 @@ def encoded(regions: Sequence[Region], height: int, width: int) -> list[dict[str
 
     codes = []
     for region in regions:
-        code = (
-            coco_mask.frPyObjects(region, height, width) if _plain(region) else region
-        )
-        codes.extend(code if isinstance(code, list) else [code])
+        if isinstance(region, dict) and not isinstance(region["counts"], list):
+            codes.append(region)
+        else:  # polygons and uncompressed counts are encoded first
+            code = coco_mask.frPyObjects(region, height, width)
+            codes.extend(code if isinstance(code, list) else [code])
     return [{"size": [height, width], "counts": _bytes(c["counts"])} for c in codes]
 
 
@@ -93,15 +135,10 @@ def _bytes(counts: str | bytes) -> bytes:
     return counts.encode() if isinstance(counts, str) else counts
 
 
-def _plain(region: Region) -> bool:
-    """Polygons and uncompressed counts, which pycocotools encodes first."""
-    return isinstance(region, list) or isinstance(region["counts"], list)
-
-
-def _usable_polygon(polygon: Any) -> bool:
+def _polygon(polygon: Any) -> list[float] | None:
     if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-        return False
-    return all(
-        isinstance(number, int | float) and abs(number) <= MAX_POSITION
-        for number in polygon
-    )
+        return None
+    numbers = list_of_numbers(polygon)
+    if numbers is None or not all(abs(number) <= MAX_POSITION for number in numbers):
+        return None
+    return numbers

@@ -1,14 +1,14 @@
 """The image list of a COCO file: each file once, and only those that exist."""
 
-import os
+import posixpath
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from qepose_tf.data.coco.content import one_line, shown
-from qepose_tf.data.coco.problems import Problems
-from qepose_tf.files.locations import Url, location
+from qepose_tf.data.coco.file_names import files_exist
+from qepose_tf.data.coco.problems import Problems, one_line, shown
+from qepose_tf.files.locations import Url
 
 MAX_SIDE = 1_000_000  # px
 
@@ -26,21 +26,32 @@ def list_images(
     Returns:
         The kept entries, and the row in them of every image id; an entry that repeats
         a file under another id leads to the same row.
+
+    Raises:
+        ValueError: Two files have the same id.
     """
     images: list[dict[str, Any]] = []
     row_of_id: dict[int, int] = {}
     row_of_file: dict[str, int] = {}
+    file_of_id: dict[int, str] = {}
     unusable, repeated = [], []
     for entry in entries:
         if not _usable_image(entry):
             unusable.append(entry)
             continue
-        known = row_of_id.get(entry["id"], row_of_file.get(entry["file_name"]))
+        file = posixpath.normpath(entry["file_name"])
+        if file_of_id.setdefault(entry["id"], file) != file:
+            raise ValueError(
+                f"{problems.source}: image id {entry['id']} is that of two files, "
+                f"{one_line(file_of_id[entry['id']])} and {one_line(file)}, so their "
+                "annotations cannot be told apart; give each image its own id"
+            )
+        known = row_of_file.get(file)
         if known is not None:
             repeated.append(entry["file_name"])
             row_of_id.setdefault(entry["id"], known)
         elif limit is None or len(images) < limit:
-            row_of_id[entry["id"]] = row_of_file[entry["file_name"]] = len(images)
+            row_of_id[entry["id"]] = row_of_file[file] = len(images)
             images.append(entry)
     problems.add(
         len(unusable),
@@ -50,7 +61,8 @@ def list_images(
     )
     problems.add(
         len(repeated),
-        "images listed more than once; the first is kept, all annotations stay",
+        "images listed more than once, merged by file; the first is kept, with the "
+        "annotations of all",
         repeated[0] if repeated else None,
     )
     return images, row_of_id
@@ -76,11 +88,11 @@ def existing_images(
     Raises:
         ValueError: None of the images has a file.
     """
-    exists = _exist(images_dir, [image["file_name"] for image in images])
+    exists = files_exist(images_dir, [image["file_name"] for image in images])
     if images and not any(exists):
         raise ValueError(
             f"{problems.source}: none of the {len(images)} images is in {images_dir} "
-            f"(first: {one_line(images[0]['file_name'])})"
+            f"(first: {one_line(images[0]['file_name'])}){_hint(images_dir, images)}"
         )
     pairs = list(zip(images, exists, strict=True))
     missing = [image["file_name"] for image, there in pairs if not there]
@@ -92,14 +104,13 @@ def existing_images(
     return images, rows
 
 
-def _exist(images_dir: Path | Url, names: list[str]) -> list[bool]:
-    if isinstance(images_dir, Path):
-        folder = str(images_dir)
-        return [os.path.isfile(os.path.join(folder, name)) for name in names]
-    # One question per folder: each takes as long as a file would.
-    below = {os.path.dirname(name) for name in names}
-    found = {name: location(f"{images_dir}/{name}").names() for name in below}
-    return [os.path.basename(name) in found[os.path.dirname(name)] for name in names]
+def _hint(images_dir: Path | Url, images: list[dict[str, Any]]) -> str:
+    """Where the first image is instead, if that can be told."""
+    name = images[0]["file_name"].replace("\\", "/")
+    base = posixpath.basename(name)
+    if base != name and base and files_exist(images_dir, [base])[0]:
+        return f"; {one_line(base)} is: leave the folder out of each file_name"
+    return ""
 
 
 def _usable_image(image: dict[str, Any]) -> bool:

@@ -15,11 +15,30 @@ from qepose_tf.skeleton import Skeleton
 class Record(Protocol):
     """Those attributes of an `ImageRecord` that are shown."""
 
-    file: ImageFile
-    keypoints: np.ndarray
-    area: np.ndarray
-    ignore: tuple[Region, ...]
-    everyone_labelled: bool
+    @property
+    def file(self) -> ImageFile:
+        """Where the image is."""
+        ...
+
+    @property
+    def keypoints(self) -> np.ndarray:
+        """`[M, K, 3]` (x, y, v)."""
+        ...
+
+    @property
+    def area(self) -> np.ndarray:
+        """`[M]` in pixels squared."""
+        ...
+
+    @property
+    def ignore(self) -> tuple[Region, ...]:
+        """Regions that are ignored."""
+        ...
+
+    @property
+    def everyone_labelled(self) -> bool:
+        """Whether nobody else may stand in the image."""
+        ...
 
 
 def summary(skeleton: Skeleton, records: Sequence[Record]) -> str:

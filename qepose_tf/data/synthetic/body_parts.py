@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qepose_tf.data.synthetic.body import HEAD_RADIUS, Body
-from qepose_tf.data.synthetic.canvas import Colour, hull_of_circles
+from qepose_tf.data.synthetic.canvas import Colour, hull_of_circles, whole_colour
 
 _SKIN = ((255, 224, 196), (236, 188, 150), (198, 134, 90), (141, 85, 54), (90, 56, 37))
 _HAIR = ((20, 18, 16), (62, 40, 24), (120, 72, 30), (196, 160, 92), (130, 130, 130))
@@ -74,10 +74,16 @@ def random_parts(body: Body, rng: np.random.Generator) -> list[Part]:
         places = np.array([points[end] for end in ends])
         depth = places[:, 2].mean() if depth is None else depth
         tint = np.clip(np.array(colours[role]) * rng.uniform(0.88, 1.1), 0, 255)
-        edge = tuple(int(c) for c in tint * 0.6)
-        tint = tuple(int(c) for c in tint)
+        edge = whole_colour(tint * 0.6)
         parts.append(
-            Part(name, places[:, :2], np.array(radii), depth + bias, tint, edge)
+            Part(
+                name,
+                places[:, :2],
+                np.array(radii),
+                depth + bias,
+                whole_colour(tint),
+                edge,
+            )
         )
 
     girth = rng.uniform(0.9, 1.3)
@@ -114,17 +120,17 @@ def _add_head(add, points: dict[str, np.ndarray], long_hair: bool) -> None:
 
 def _wardrobe(rng: np.random.Generator) -> dict[str, Colour]:
     def any_colour():
-        return tuple(int(c) for c in rng.integers(15, 241, 3))
+        return whole_colour(rng.integers(15, 241, 3))
 
     def near(palette):
         shade = np.array(palette[rng.integers(len(palette))]) + rng.integers(-14, 15, 3)
-        return tuple(int(c) for c in np.clip(shade, 0, 255))
+        return whole_colour(np.clip(shade, 0, 255))
 
     skin, shirt, trousers = near(_SKIN), any_colour(), any_colour()
     sleeve = shirt if rng.random() < 0.8 else skin
     return {
         "skin": skin,
-        "nose": tuple(int(c * 0.72) for c in skin),
+        "nose": whole_colour(c * 0.72 for c in skin),
         "eye": _EYE,
         "hair": near(_HAIR) if rng.random() < 0.85 else any_colour(),
         "shirt": shirt,

@@ -5,7 +5,8 @@ coordinates); everything is painted at twice its size and averaged down.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -61,14 +62,21 @@ def to_large(points_px: np.ndarray) -> np.ndarray:
     return (np.asarray(points_px) + 0.5) * SUPERSAMPLING - 0.5
 
 
+def whole_colour(numbers: Iterable[float]) -> Colour:
+    """Red, green and blue without their fractions."""
+    red, green, blue = (int(number) for number in numbers)
+    return red, green, blue
+
+
 def hull_of_circles(
-    centres: Sequence[Sequence[float]], radii: Sequence[float]
+    centres: Sequence[Any] | np.ndarray, radii: Sequence[float] | np.ndarray
 ) -> np.ndarray:
     """Returns the convex outline [N, 2] around circles: a limb, a torso, a disc."""
     if len(radii) == 1:
         return np.asarray(centres[0]) + radii[0] * _RING
     if len(radii) == 2:  # nearly all shapes: a closed form, ten times faster
-        return _capsule(*centres, *radii)
+        (start, end), (first, last) = centres, radii
+        return _capsule(start, end, first, last)
     rings = np.asarray(centres)[:, None] + np.asarray(radii)[:, None, None] * _RING
     points = sorted(map(tuple, rings.reshape(-1, 2).tolist()))
     return np.array(_chain(points)[:-1] + _chain(points[::-1])[:-1])

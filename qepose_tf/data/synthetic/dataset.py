@@ -120,7 +120,7 @@ def _remove_scenes(folder: Path) -> None:
         folder.rmdir()  # an empty folder; it fails if somebody filled it meanwhile
 
 
-def _write_dataset(folder: Path, manifest: dict[str, float]) -> None:
+def _write_dataset(folder: Path, manifest: dict[str, Any]) -> None:
     (folder / _IMAGES).mkdir()
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

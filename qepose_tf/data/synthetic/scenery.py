@@ -3,14 +3,20 @@
 import numpy as np
 from PIL import Image, ImageFilter
 
-from qepose_tf.data.synthetic.canvas import BACKGROUND, Canvas, Colour, hull_of_circles
+from qepose_tf.data.synthetic.canvas import (
+    BACKGROUND,
+    Canvas,
+    Colour,
+    hull_of_circles,
+    whole_colour,
+)
 
 OBJECT = -1
 
 
 def random_colour(rng: np.random.Generator) -> Colour:
     """Draws any colour but the very darkest and lightest."""
-    return tuple(int(c) for c in rng.integers(10, 246, 3))
+    return whole_colour(rng.integers(10, 246, 3))
 
 
 def random_background(rng: np.random.Generator) -> Image.Image:
@@ -42,7 +48,7 @@ def paint_clutter(canvas: Canvas, rng: np.random.Generator) -> None:
         else:
             outline = hull_of_circles((place,), (rng.uniform(0.015, 0.07) * side,))
         colour = random_colour(rng)
-        edge = tuple(int(c * 0.6) for c in colour) if rng.random() < 0.6 else None
+        edge = whole_colour(c * 0.6 for c in colour) if rng.random() < 0.6 else None
         canvas.fill(outline, colour, BACKGROUND, edge)
 
 
@@ -52,7 +58,7 @@ def paint_object(canvas: Canvas, near_px: np.ndarray, rng: np.random.Generator) 
     place = near_px + rng.normal(0, 0.03, 2) * side
     kind = rng.choice(("post", "box", "ball"))
     if kind == "post":
-        end = place + rotate((0.0, side), rng.uniform(0, 2 * np.pi))
+        end = place + rotate(np.array([0.0, side]), rng.uniform(0, 2 * np.pi))
         start = place - (end - place) * rng.uniform(0, 1)
         radius = rng.uniform(0.008, 0.03) * side
         outline = hull_of_circles((start, end), (radius, radius))
@@ -64,7 +70,7 @@ def paint_object(canvas: Canvas, near_px: np.ndarray, rng: np.random.Generator) 
     else:
         outline = hull_of_circles((place,), (rng.uniform(0.03, 0.09) * side,))
     colour = random_colour(rng)
-    canvas.fill(outline, colour, OBJECT, tuple(int(c * 0.6) for c in colour))
+    canvas.fill(outline, colour, OBJECT, whole_colour(c * 0.6 for c in colour))
 
 
 def rotate(vector: np.ndarray, angle: float) -> np.ndarray:

@@ -5,6 +5,7 @@ as a whole, a run resumed at any step, and samples are those of the JSON reader.
 """
 
 import logging
+from collections.abc import Sequence
 
 from qepose_tf.data.coco.dataset import CocoDataset
 from qepose_tf.data.tfrecord.index import unpack_index
@@ -26,6 +27,8 @@ def read_tfrecords(
     folder: Location,
     skeleton: Skeleton,
     *,
+    categories: Sequence[str] | None = None,
+    person_size: float | None = None,
     limit: int | None = None,
     only_labelled: bool = False,
     strict: bool = False,
@@ -37,6 +40,9 @@ def read_tfrecords(
     Args:
         folder: A path, or a URL that TensorFlow reads.
         skeleton: The keypoints that are expected.
+        categories: Those with which the folder is expected to have been prepared, see
+            `read_coco`; None takes what was prepared.
+        person_size: As `categories`.
         limit: Keep only so many images, the first.
         only_labelled: As in `read_coco`; the limit counts what remains.
         strict: Make images that were left out in preparation an error.
@@ -47,11 +53,20 @@ def read_tfrecords(
 
     Raises:
         OSError: The folder is not finished, a file is missing or cannot be read.
-        ValueError: The folder is of another skeleton or version, or damaged.
+        ValueError: The folder is of another skeleton or version, was prepared with
+            other categories or another `person_size`, or is damaged.
     """
     folder = location(folder)
     manifest = read_manifest(folder)
     check_skeleton(folder, manifest, skeleton)
+    wanted = {"categories": categories and list(categories), "person_size": person_size}
+    for key, value in wanted.items():
+        prepared = manifest.get(key)
+        if value is not None and value != prepared:
+            raise ValueError(
+                f"{folder}: prepared with {key} {prepared}, expected {value}; "
+                "prepare the data again"
+            )
     check_shards(folder, manifest)
     skipped = manifest["skipped"]
     if skipped:
@@ -66,4 +81,8 @@ def read_tfrecords(
     content = read_index_file(folder, manifest)
     records = unpack_index(content, shards, only_labelled, limit)
     path = folder / ANNOTATIONS
-    return CocoDataset(path, folder, skeleton, records, manifest["category_id"])
+    return CocoDataset(
+        *(path, folder, skeleton, records, manifest["category_id"]),
+        categories=manifest.get("categories"),
+        person_size=manifest.get("person_size"),
+    )

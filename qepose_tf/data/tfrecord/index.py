@@ -5,7 +5,7 @@ Reading it takes seconds where reading the records would take all of the images.
 
 import io
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def pack_index(
     texts = [name.encode() for name in names]
     counts = [code["counts"] for of_image in codes for code in of_image]
     columns = np.array(places, np.int64).reshape(-1, len(Place._fields)).T
-    arrays = dict(zip(Place._fields, columns, strict=True))
+    arrays: dict[str, Any] = dict(zip(Place._fields, columns, strict=True))
     for field in ("image_id", "width", "height"):
         arrays[field] = np.array([getattr(r, field) for r in records], np.int64)
     arrays |= {

@@ -1,4 +1,4 @@
-"""What is in a folder of TFRecord data, and whether all of it is there."""
+"""The manifest of a folder of TFRecord data, and checks that the folder is complete."""
 
 import hashlib
 import json
@@ -32,8 +32,8 @@ def read_manifest(folder: Path | Url) -> dict[str, Any]:
     """The manifest of a finished folder.
 
     Raises:
-        OSError: There is none, or it cannot be read.
-        ValueError: It is none of ours, or of another version.
+        OSError: There is no manifest, or it cannot be read.
+        ValueError: The file was not written by `qepose prepare`, or by another version.
     """
     path = folder / MANIFEST
     try:
@@ -81,7 +81,7 @@ def check_skeleton(
 
 
 def check_shards(folder: Path | Url, manifest: dict[str, Any]) -> None:
-    """Looks whether every shard is there and as long as it was.
+    """Checks that every shard is there and has the size that the manifest names.
 
     Raises:
         OSError: A shard is missing.
@@ -106,11 +106,11 @@ def check_shards(folder: Path | Url, manifest: dict[str, Any]) -> None:
 
 
 def read_index_file(folder: Path | Url, manifest: dict[str, Any]) -> bytes:
-    """The index as it was written.
+    """The bytes of the index, checked against the manifest.
 
     Raises:
-        OSError: It is missing or cannot be read.
-        ValueError: It has changed since.
+        OSError: The index is missing or cannot be read.
+        ValueError: The index has changed since it was written.
     """
     path = folder / INDEX
     try:

@@ -1,7 +1,7 @@
-"""A COCO data set written as TFRecord files; a kill costs only what was under way.
+"""Writes a COCO data set as TFRecord files, and goes on where it was stopped.
 
-A shard gets its name when all of it is on the disk, and the manifest when all shards
-have theirs: a folder with a manifest is whole.
+A shard gets its name when all of it is on the disk, and the manifest is written when
+all shards have their names. So a folder with a manifest is complete.
 """
 
 import dataclasses
@@ -9,13 +9,14 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from qepose_tf.data.coco.content import annotation_bytes
 from qepose_tf.data.coco.dataset import CocoDataset, read_coco
+from qepose_tf.data.coco.file_names import files_exist
 from qepose_tf.data.tfrecord.index import Place, pack_index
 from qepose_tf.data.tfrecord.manifest import (
     FORMAT,
@@ -39,11 +40,11 @@ _NAMED = 10  # of the images that are left out; the manifest names all
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What `prepare` found or wrote.
+    """The result of `prepare`.
 
     Attributes:
-        manifest: As the folder holds it.
-        reused: Number of shards that were there already.
+        manifest: The content of the folder's manifest.
+        reused: The number of shards that were there already.
     """
 
     manifest: dict[str, Any]
@@ -66,6 +67,8 @@ def prepare(
     skeleton: Skeleton,
     num_shards: int,
     *,
+    categories: Sequence[str] | None = None,
+    person_size: float | None = None,
     only_labelled: bool = False,
     limit: int | None = None,
     workers: int | None = None,
@@ -84,6 +87,8 @@ def prepare(
         out: A local folder, new or begun by an earlier call.
         skeleton: The keypoints that are expected.
         num_shards: Number of files; each holds images that follow each other.
+        categories: See `read_coco`.
+        person_size: See `read_coco`.
         only_labelled: See `read_coco`.
         limit: See `read_coco`.
         workers: Threads, each writes a shard at a time; by default one per CPU.
@@ -108,6 +113,8 @@ def prepare(
         "images": str(images_dir),
         "skeleton": skeleton.name,
         "keypoints": list(skeleton.keypoints),
+        "categories": None if categories is None else list(categories),
+        "person_size": person_size,
         "only_labelled": only_labelled,
         "limit": limit,
         "num_shards": num_shards,
@@ -140,6 +147,8 @@ def _source(
         path,
         images_dir,
         skeleton,
+        categories=asked["categories"],
+        person_size=asked["person_size"],
         limit=asked["limit"],
         only_labelled=asked["only_labelled"],
         require_images=False,
@@ -152,7 +161,7 @@ def _source(
             f"{path}: expected from 1 shard to as many as the {len(records)} images, "
             f"got {asked['num_shards']}"
         )
-    if not any(record.file.is_file() for record in records):
+    if not any(files_exist(images_dir, names)):
         raise ValueError(
             f"{path}: none of the {len(records)} images is in {images_dir} "
             f"(first: {names[0]})"
@@ -176,21 +185,23 @@ def _write_shards(
     """Facts of every shard, and how many were finished before."""
     spans = _spans(len(source.names), num_shards)
     names = [shard_name(number, num_shards) for number in range(num_shards)]
-    facts = [folder.finished_shard(name) for name in names]
-    missing = [number for number in range(num_shards) if facts[number] is None]
-    done = sum(len(source.names[spans[n]]) for n in range(num_shards) if facts[n])
+    found = [folder.finished_shard(name) for name in names]
+    facts = {n: known for n, known in enumerate(found) if known is not None}
+    missing = [number for number in range(num_shards) if number not in facts]
+    done = sum(len(source.names[spans[number]]) for number in facts)
     counter = _Counter(done, len(source.names), progress)
 
     def write(number: int) -> None:
         name, span = names[number], spans[number]
-        facts[number] = write_shard(
+        written = write_shard(
             folder.temporary(name),
             source.coco.records[span],
             source.names[span],
             source.labelled[span],
             counter.count,
         )
-        folder.finish_shard(name, facts[number])
+        facts[number] = written
+        folder.finish_shard(name, written)
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         futures = [pool.submit(write, number) for number in missing]
@@ -201,7 +212,7 @@ def _write_shards(
             counter.stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return facts, num_shards - len(missing)
+    return [facts[number] for number in range(num_shards)], num_shards - len(missing)
 
 
 class _Counter:
@@ -232,8 +243,9 @@ def _finished(
             f"{source.coco.path}: none of the {len(skipped)} images can be read "
             f"(first: {skipped[0]['file_name']}, {skipped[0]['reason']})"
         )
-    columns = (source.coco.records, source.names, source.labelled)
-    records, names, labelled = ([column[row] for row in rows] for column in columns)
+    records = [source.coco.records[row] for row in rows]
+    names = [source.names[row] for row in rows]
+    labelled = [source.labelled[row] for row in rows]
     index = pack_index(records, names, labelled, places)
     folder.write(INDEX, index)
     counts = {

@@ -51,7 +51,8 @@ def write_shard(
     """
     rows, checks, lengths, skipped = [], [], [], []
     try:
-        with tf.io.TFRecordWriter(str(path)) as writer:
+        with tf.io.TFRecordWriter(str(path)) as opened:
+            writer: Any = opened  # to type checkers an object without methods
             for row, record in enumerate(records):
                 try:
                     content = read_content(record.file)

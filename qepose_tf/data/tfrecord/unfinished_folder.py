@@ -3,7 +3,7 @@
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ _TEMPORARY = ".tmp"
 
 
 class UnfinishedFolder:
-    """Where shards are written, under other names until they are whole.
+    """A folder in which shards are written, under temporary names until complete.
 
-    A folder below it holds what is under way, and what is known of each shard that
-    is finished. It goes when the manifest is there.
+    A folder inside it holds the files that are being written and the facts about each
+    finished shard. That inner folder is removed when the manifest is written.
 
     Args:
         path: Of the folder, which exists.
@@ -42,7 +42,7 @@ class UnfinishedFolder:
         """The manifest or, in an unfinished folder, what was asked for; else None.
 
         Raises:
-            ValueError: The folder holds something that is not ours.
+            ValueError: The folder holds something else than prepared data.
         """
         for path in (self.path / MANIFEST, self._work / _REQUEST):
             try:
@@ -76,7 +76,7 @@ class UnfinishedFolder:
             )
 
     @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
+    def claimed(self) -> Generator[None]:
         """Keeps other processes out, and removes what a killed one was writing.
 
         Raises:

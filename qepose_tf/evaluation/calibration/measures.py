@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
-from qepose_tf.data.coco.annotations import MAX_AREA
 from qepose_tf.data.coco.dataset import CocoDataset
+from qepose_tf.data.coco.person_area import MAX_AREA
 from qepose_tf.evaluation.coco_evaluator import coco_evaluator
 from qepose_tf.evaluation.score_quality import (
     ScoredDetections,

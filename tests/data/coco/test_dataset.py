@@ -76,7 +76,7 @@ def test_image_listed_twice_keeps_all_annotations(tmp_path, caplog):
         caplog,
         [image(1), image(1), again],
         [person(1, 1), person(2, 2), person(3, 1)],
-        "2 images listed more than once",
+        "2 images listed more than once, merged by file",
     )
     assert len(coco.records) == 1
     assert len(coco.records[0].area) == 3
@@ -94,7 +94,7 @@ def test_annotation_of_an_unknown_image(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    "keypoints", [KEYPOINTS[:-1], KEYPOINTS + [1], None, "many", [[1]] * 9, ["x"] * 9]
+    "keypoints", [KEYPOINTS[:-1], KEYPOINTS + [1], None, [], [[20, 30, 2]] * 2]
 )
 def test_keypoints_of_the_wrong_form_make_an_ignored_person(
     tmp_path, caplog, keypoints
@@ -144,7 +144,7 @@ def test_person_with_only_impossible_keypoints_is_ignored(tmp_path, caplog):
     assert len(coco.records[0].area) == len(coco.records[0].ignore) == 1
 
 
-@pytest.mark.parametrize("area", [0, -5, float("nan"), float("inf"), None, "big"])
+@pytest.mark.parametrize("area", [0, -5, float("nan"), float("inf"), None])
 @pytest.mark.parametrize(
     "bbox, expected",
     [([10, 20, 60, 50], 0.53 * 3000), ([1, 2, 0, 0], 21 * 21), (None, 21 * 21)],
@@ -186,7 +186,7 @@ def test_no_image_file_at_all(tmp_path):
         {"height": None},
         {"width": "wide"},
         {"file_name": ""},
-        {"id": "one"},
+        {"id": None},
     ],
 )
 def test_image_without_size_name_or_number(tmp_path, caplog, broken):
@@ -221,14 +221,14 @@ def test_category_is_chosen_by_name_or_by_having_keypoints(tmp_path):
     path = write_json(tmp_path, [image(1)], [person(1), person(2, category_id=2)])
     assert read_coco(path, tmp_path, SKELETON, require_images=False).category_id == 1
     path = write_json(tmp_path, [image(1)], [person(category_id=2)], (CATEGORY, dog))
-    coco = read_coco(path, tmp_path, SKELETON, category="dog", require_images=False)
+    coco = read_coco(path, tmp_path, SKELETON, categories=["dog"], require_images=False)
     assert (coco.category_id, len(coco.records[0].area)) == (2, 1)
-    with pytest.raises(ValueError, match=r"one category with keypoints.*got 2 among"):
-        read_coco(path, tmp_path, SKELETON, require_images=False)
+    with pytest.raises(ValueError, match=r"category_id: expected 1, .*got only 2 in 1"):
+        read_coco(path, tmp_path, SKELETON, categories=["person"], require_images=False)
     path = write_json(tmp_path, [image(1)], [person()], (CATEGORY, car))
     assert read_coco(path, tmp_path, SKELETON, require_images=False).category_id == 1
-    with pytest.raises(ValueError, match="one category 'cat'.*got 0 among"):
-        read_coco(path, tmp_path, SKELETON, category="cat", require_images=False)
+    with pytest.raises(ValueError, match="data.categories: no category 'cat'"):
+        read_coco(path, tmp_path, SKELETON, categories=["cat"], require_images=False)
 
 
 def test_other_keypoint_names_are_warned_about(tmp_path, caplog):
