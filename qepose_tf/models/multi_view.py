@@ -112,7 +112,13 @@ def detect(
 
 
 def merge(
-    poses, scores, keypoint_scores, *, max_detections: int, nms_distance: float
+    poses,
+    scores,
+    keypoint_scores,
+    cells_px=float(STRIDE),
+    *,
+    max_detections: int,
+    nms_distance: float,
 ) -> tuple:
     """One list of people from those found in several views of an image.
 
@@ -124,6 +130,8 @@ def merge(
         poses: `[B, P, K, 2]`, all views' one behind the other, in one pixel grid.
         scores: `[B, P]`, 0 in empty rows; of equal ones the earlier is the better.
         keypoint_scores: `[B, P, K]`.
+        cells_px: the side of a cell of the view that a pose was found in, in the
+            pixels of the poses: a number, or `[B, P]`.
         max_detections: the best so many are kept.
         nms_distance: of `ops.decode.pose_nms`.
 
@@ -131,11 +139,11 @@ def merge(
         Poses `[B, D, K, 2]`, scores `[B, D]` and keypoint scores `[B, D, K]`,
         D the smaller of P and `max_detections`, by descending score, 0 in empty rows.
     """
-    rows = (poses, keypoint_scores)
+    cells_px = ops.zeros_like(scores) + cells_px
+    rows = (poses, keypoint_scores, ops.expand_dims(cells_px, 2))
     scores, *rows = decode.rank(scores, scores > 0, *rows)
-    keep = decode.pose_nms(rows[0], scores, nms_distance)
-    scores, *rows = decode.rank(scores, keep, *rows)
-    poses, keypoint_scores = rows
+    keep = decode.pose_nms(rows[0], scores, nms_distance, rows[2][..., 0])
+    scores, poses, keypoint_scores = decode.rank(scores, keep, *rows[:2])
     keypoint_scores = ops.where(scores[..., None] > 0, keypoint_scores, 0.0)
     rows = (poses, scores, keypoint_scores)
     return tuple(row[:, :max_detections] for row in rows)

@@ -133,7 +133,8 @@ class DecoderSettings(_Settings):
     Args:
         max_detections: Rows of poses for an image.
         score_threshold: Rows with a lower or equal score become empty.
-        nms_distance: Of the pose suppression, as a share of a pose's box diagonal.
+        nms_distance: Of the pose suppression, as a share of a pose's box diagonal; a
+            pose without extent counts as 160 px large.
     """
 
     max_detections: int = 30

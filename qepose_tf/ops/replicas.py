@@ -4,7 +4,7 @@ import keras
 
 
 def replica_sum(value):
-    """The sum of a scalar over all replicas; the value itself outside a strategy.
+    """Sums a value over all replicas; outside a strategy it is returned as it is.
 
     A loss divided by this global count, and then summed over replicas as Keras sums
     gradients, is the loss of one device on the whole batch.
