@@ -86,6 +86,7 @@ def evaluate(
     min_area: float = 0.0,
     min_score: float = 0.0,
     progress: Progress | None = None,
+    explained: bool = True,
     **protocol: Any,
 ) -> Evaluation:
     """Runs a `PoseEstimator` on the images of a dataset and scores its poses.
@@ -103,7 +104,7 @@ def evaluate(
         model, coco, batch_size, min_score=min_score, progress=progress, **protocol
     )
     return Evaluation(
-        metrics=coco_metrics(coco, results, min_area=min_area),
+        metrics=coco_metrics(coco, results, min_area=min_area, explained=explained),
         results=results,
         score_oks_rank_correlation=score_oks_rank_correlation(
             coco, results, min_area=min_area

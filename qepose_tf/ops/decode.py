@@ -11,10 +11,10 @@ from qepose_tf.ops.geometry import STRIDE
 from qepose_tf.ops.sampling import take_cells
 
 PEAK_WINDOW = 5  # cells: of peaks nearer than three cells only one is a candidate
-# A pose whose box diagonal is shorter than the disc Omega is wide is a point: a single
-# keypoint, or keypoints that coincide, say nothing of a person's size, and the error of
-# a pose does not shrink with them.
-LEAST_EXTENT = 8.0  # cells
+# A pose whose box diagonal is shorter is a point: keypoints that coincide, or a single
+# one, say nothing of a person's size, and the error of a pose does not shrink with
+# them. It is less than that of anybody who is large enough to be learned by default.
+LEAST_EXTENT = 12.0  # cells
 # A point counts as this large, so that at the usual distance of 0.05 it reaches two
 # cells: as far as one peak of the score map rules out the next.
 POINT_EXTENT = 40.0  # cells

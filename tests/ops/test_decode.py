@@ -129,7 +129,7 @@ def test_the_reach_is_that_of_the_pose_in_the_row():
 def nms_twin(poses, scores, distance, cells=1.0):
     cells = np.broadcast_to(cells, scores.shape)
     diagonal = np.linalg.norm(poses.max(1) - poses.min(1), axis=-1)
-    point = diagonal < 8 * cells
+    point = diagonal < 12 * cells
     reach = distance * np.where(point, 40 * cells, diagonal)
     keep = np.zeros(len(poses), bool)
     for i, pose in enumerate(poses):
@@ -220,14 +220,14 @@ def test_the_reach_of_a_point_is_counted_in_cells_of_its_own_view(unit):
 
 
 def test_an_extent_is_that_of_the_box_unless_it_measures_nobody():
-    diagonals = np.float32([0, 1, 7.99, 8, 8.01, 39, 40, 300])
+    diagonals = np.float32([0, 1, 11.99, 12, 12.01, 39, 40, 300])
     poses = np.stack([0 * diagonals, diagonals], axis=-1)[None, ..., None]
     poses = np.concatenate([poses, 0 * poses], axis=-1)  # along x
     found, point = everywhere(extents, poses)
-    assert (LEAST_EXTENT, POINT_EXTENT) == (8, 40)
+    assert (LEAST_EXTENT, POINT_EXTENT) == (12, 40)
     np.testing.assert_array_equal(found[0, :3], POINT_EXTENT**2)
     np.testing.assert_array_equal(found[0, 3:], diagonals[3:] ** 2)
-    np.testing.assert_array_equal(point[0], diagonals < 8)
+    np.testing.assert_array_equal(point[0], diagonals < 12)
 
 
 @pytest.mark.parametrize("keypoints", [1, 2, 17])
@@ -271,7 +271,7 @@ def test_poses_of_ordinary_extent_are_judged_by_their_box_to_the_bit(keypoints):
     """Repeats at just the reach: one more unit in the last place would tell."""
     rng = np.random.default_rng(5)
     poses = rng.uniform(0, 100, (50, 1, keypoints, 2)).astype("float32")
-    poses[:, :, 0], poses[:, :, 1] = 0, rng.uniform(8, 100, (50, 1, 2))
+    poses[:, :, 0], poses[:, :, 1] = 0, rng.uniform(12, 100, (50, 1, 2))
     size = poses.max(2) - poses.min(2)
     reach = np.float32(0.05) * np.sqrt((size**2).sum(-1))
     others = np.repeat(poses, 12, axis=1)
