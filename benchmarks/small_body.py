@@ -63,7 +63,7 @@ def parts(config_file: Path) -> dict[str, Callable[[], object]]:
         return tape.gradient(total, model.body.trainable_weights)
 
     def step(packed: bool, rows: int) -> Callable[[], object]:
-        pose_training._PACKED = packed
+        pose_training.sizes_may_vary = lambda: packed
         labels = facts(batch, side, FEW, rows)
         run = tf.function(lambda: model.train_step((images, labels)), autograph=False)
         run()  # traced while the module says whether it packs

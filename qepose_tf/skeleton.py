@@ -40,6 +40,8 @@ class Skeleton:
         flip_pairs: Pairs of names that change places in a mirrored image.
         limbs: Pairs of names between which a line is drawn.
         sigmas: K per-keypoint constants of OKS, as in pycocotools (`k_i = 2 sigma_i`).
+        flip_pairs_given: Whether somebody said which pairs there are, so that none
+            means none; False where they were looked for in the names, or left out.
 
     Raises:
         ValueError: The names, pairs, limbs or sigmas contradict each other.
@@ -50,6 +52,7 @@ class Skeleton:
     flip_pairs: tuple[tuple[str, str], ...]
     limbs: tuple[tuple[str, str], ...]
     sigmas: tuple[float, ...]
+    flip_pairs_given: bool = dataclasses.field(default=True, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         where = f"skeleton {self.name!r}"
@@ -109,7 +112,7 @@ class Skeleton:
                 f"skeleton: expected a mapping with 'name' and 'keypoints', "
                 f"got {type(values).__name__}"
             )
-        known = [field.name for field in dataclasses.fields(cls)]
+        known = [field.name for field in dataclasses.fields(cls) if field.compare]
         for key in values:
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, 1)
@@ -127,6 +130,7 @@ class Skeleton:
             flip_pairs=values.get("flip_pairs") or (),
             limbs=values.get("limbs") or (),
             sigmas=_default_sigmas(where, len(keypoints)) if sigmas is None else sigmas,
+            flip_pairs_given=values.get("flip_pairs") is not None,
         )
 
     @classmethod
@@ -165,12 +169,13 @@ class Skeleton:
             limbs = builtin.limbs  # CrowdPose's files list those of COCO's 17
             flip_pairs = builtin.flip_pairs if flip_pairs is None else flip_pairs
             sigmas = builtin.sigmas if sigmas is None else sigmas
+        given = flip_pairs is not None
         if flip_pairs is None:
             flip_pairs = guess_flip_pairs(keypoints)
             logger.info("%s: flip pairs guessed from names: %s", where, flip_pairs)
         if sigmas is None:
             sigmas = _default_sigmas(where, len(keypoints))
-        return cls(name, keypoints, tuple(flip_pairs), limbs, tuple(sigmas))
+        return cls(name, keypoints, tuple(flip_pairs), limbs, tuple(sigmas), given)
 
     @classmethod
     def from_yaml(cls, path: Location) -> "Skeleton":

@@ -49,7 +49,7 @@ INNER_ROWS = {
         ("devices", "optimizer"),
         ("run_folder", "step"),
         ("callbacks",),
-        ("building", "fitting"),
+        ("building", "data_checks", "fitting"),
         ("run",),
     ),
 }

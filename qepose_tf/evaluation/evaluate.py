@@ -97,6 +97,7 @@ def evaluate(
     min_area: float = 0.0,
     min_score: float = 0.0,
     progress: Progress | None = None,
+    explained: bool = True,
     **protocol: Any,
 ) -> Evaluation:
     """Runs a `PoseEstimator` on the images of a data set and scores its poses.
@@ -108,6 +109,7 @@ def evaluate(
         min_area: The area of the smallest person that counts, in px^2.
         min_score: Only detections with a higher score are kept.
         progress: A function of (images done, all images), called after each image.
+        explained: Whether the log says why a metric is -1.
         **protocol: `flip`, `scales`, `nms_distance`, `max_detections` and
             `score_threshold`, see `qepose_tf.inference.detector.Detector`.
 
@@ -132,7 +134,7 @@ def evaluate(
         model, coco, batch_size, min_score=min_score, progress=progress, **protocol
     )
     return Evaluation(
-        metrics=coco_metrics(coco, results, min_area=min_area),
+        metrics=coco_metrics(coco, results, min_area=min_area, explained=explained),
         results=results,
         score_oks_rank_correlation=score_oks_rank_correlation(
             coco, results, min_area=min_area

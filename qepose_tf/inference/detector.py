@@ -1,7 +1,6 @@
 """A traced model and how it looks at an image: once, mirrored, at several sizes."""
 
 import functools
-import logging
 import math
 import numbers
 import weakref
@@ -13,11 +12,10 @@ import tensorflow as tf
 
 from qepose_tf.models import PoseEstimator
 from qepose_tf.models.multi_view import detect, merge
+from qepose_tf.ops.geometry import STRIDE
 
 MAX_SCALE = 8.0
 DECODING = ("max_detections", "score_threshold", "nms_distance")
-
-logger = logging.getLogger(__name__)
 
 
 class Detections(NamedTuple):
@@ -74,16 +72,11 @@ class Detector:
         self.max_detections = decoding["max_detections"]
         plain = not flip and decoding == own
         self._detect = _traced(model, None if plain else {"flip": flip, **decoding})
-        keypoints = model.skeleton.num_keypoints
-        if len(self.scales) > 1 and keypoints == 1:
-            logger.warning(
-                "one keypoint has no size by which poses could be told to be near: of "
-                "%d scales only exact repeats are merged",
-                len(self.scales),
-            )
-        rows = len(self.scales) * self.max_detections
         self._merge = _merging(
-            rows, keypoints, self.max_detections, decoding["nms_distance"]
+            len(self.scales) * self.max_detections,
+            model.skeleton.num_keypoints,
+            self.max_detections,
+            decoding["nms_distance"],
         )
 
     def short_sides(self, short_side: int) -> list[int]:
@@ -103,16 +96,27 @@ class Detector:
         images = tf.cast(images, tf.float32)
         return Detections(*(rows.numpy() for rows in self._detect(images)))
 
-    def merge(self, views: Sequence[Detections]) -> Detections:
+    def merge(
+        self, views: Sequence[Detections], cells_px: Sequence[float] | None = None
+    ) -> Detections:
         """The people of images that were seen at every scale.
 
         Args:
             views: what `detect` found, scale by scale, brought to pixels of the
                 original images. A single scale's is returned as it is.
+            cells_px: of each scale, the side of a cell of the score map in the same
+                pixels; by default those of an image that has the usual size.
         """
         if len(views) == 1:
             return views[0]
-        joined = (np.concatenate(rows, axis=1) for rows in zip(*views, strict=True))
+        if cells_px is None:
+            cells_px = [STRIDE / scale for scale in self.scales]
+        joined = [np.concatenate(rows, axis=1) for rows in zip(*views, strict=True)]
+        sides = [
+            np.full(view.scores.shape, cell, np.float32)
+            for view, cell in zip(views, cells_px, strict=True)
+        ]
+        joined.append(np.concatenate(sides, axis=1))
         return Detections(*(rows.numpy() for rows in self._merge(*joined)))
 
 
@@ -153,7 +157,8 @@ def _merging(
     run = functools.partial(
         merge, max_detections=max_detections, nms_distance=nms_distance
     )
-    shapes = ([None, rows, keypoints, 2], [None, rows], [None, rows, keypoints])
+    line = [None, rows]  # of scores, or of cells' sides
+    shapes = ([*line, keypoints, 2], line, [*line, keypoints], line)
     signature = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
     return tf.function(run, input_signature=signature)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from qepose_tf.images.letterbox import capped_short_side, letterbox, original_points
 from qepose_tf.inference.detector import Detections, Detector
+from qepose_tf.ops.geometry import STRIDE
 
 # How many pictures may wait for their turn, in batches, before one runs part-full.
 _WAITING_BATCHES = 4
@@ -43,12 +44,14 @@ class Found(Generic[Key]):
 class _Picture:
     """A picture that was read and has not been yielded.
 
-    `views` are those done so far, by scale, in the picture's pixels.
+    `views` are those done so far, by scale, in the picture's pixels, and `cells_px` are
+    the sides of their cells in the same pixels.
     """
 
     key: Any
     image_hw: tuple[int, int] = (0, 0)
     views: dict[int, Detections] = field(default_factory=dict)
+    cells_px: dict[int, float] = field(default_factory=dict)
     error: OSError | ValueError | None = None
 
 
@@ -160,7 +163,9 @@ class PoseLoop:
         for row, view in enumerate(group):
             poses, *scores = (rows[row : row + 1] for rows in found)
             poses = original_points(poses, view.resized)
-            ready[view.index].views[view.scale] = Detections(poses, *scores)
+            picture = ready[view.index]
+            picture.views[view.scale] = Detections(poses, *scores)
+            picture.cells_px[view.scale] = float(STRIDE / view.resized.mean())
 
     def _run_oldest(
         self, waiting: dict[tuple, list[_View]], ready: dict[int, _Picture]
@@ -180,5 +185,6 @@ class PoseLoop:
             people = None
             if picture.error is None:
                 views = [picture.views[scale] for scale in range(count)]
-                people = self._detector.merge(views)
+                cells_px = [picture.cells_px[scale] for scale in range(count)]
+                people = self._detector.merge(views, cells_px)
             yield Found(picture.key, picture.image_hw, people, picture.error)

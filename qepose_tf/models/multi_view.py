@@ -125,6 +125,7 @@ def merge(
     poses: Tensor,
     scores: Tensor,
     keypoint_scores: Tensor,
+    cells_px: Tensor | float = float(STRIDE),
     *,
     max_detections: int,
     nms_distance: float,
@@ -139,6 +140,8 @@ def merge(
         poses: `[B, P, K, 2]`, the poses of all views in the same px.
         scores: `[B, P]`, 0 in empty rows. Of equal scores the first is kept.
         keypoint_scores: `[B, P, K]`.
+        cells_px: The side of a cell of the view in which a pose was found, in the px
+            of the poses: a number, or `[B, P]`.
         max_detections: The largest number of people that are kept.
         nms_distance: The distance of `ops.decode.pose_nms`.
 
@@ -146,11 +149,11 @@ def merge(
         Poses `[B, D, K, 2]`, scores `[B, D]` and keypoint scores `[B, D, K]` by
         descending score, 0 in empty rows. D is the smaller of P and `max_detections`.
     """
-    rows = (poses, keypoint_scores)
+    cells_px = ops.zeros_like(scores) + cells_px
+    rows = (poses, keypoint_scores, ops.expand_dims(cells_px, 2))
     scores, *rows = decode.rank(scores, scores > 0, *rows)
-    keep = decode.pose_nms(rows[0], scores, nms_distance)
-    scores, *rows = decode.rank(scores, keep, *rows)
-    poses, keypoint_scores = rows
+    keep = decode.pose_nms(rows[0], scores, nms_distance, rows[2][..., 0])
+    scores, poses, keypoint_scores = decode.rank(scores, keep, *rows[:2])
     keypoint_scores = ops.where(scores[..., None] > 0, keypoint_scores, 0.0)
     rows = (poses, scores, keypoint_scores)
     return tuple(row[:, :max_detections] for row in rows)

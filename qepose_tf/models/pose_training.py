@@ -16,12 +16,9 @@ from qepose_tf.models.head import ranking
 from qepose_tf.models.metrics import Correlation
 from qepose_tf.models.settings import LossSettings
 from qepose_tf.ops.facts import Divisors, Facts, Omega, Tensor
+from qepose_tf.ops.replicas import sizes_may_vary
 from qepose_tf.ops.sampling import take_cells
 from qepose_tf.ops.targets import disc_offsets
-
-# Only TensorFlow has tensors whose size changes from step to step. A packed batch lists
-# only the owned cells, a padded batch as many for each image as for the most crowded.
-_PACKED = keras.backend.backend() == "tensorflow"
 
 
 class PoseTraining(keras.Model):
@@ -120,7 +117,10 @@ class PoseTraining(keras.Model):
         """
         map_hw = ops.shape(outputs["score_map"])[1:3]
         located = facts.keypoints, facts.area, map_hw
-        omega = self.cir_target.locate(*located, packed=_PACKED)
+        # Packed, a batch costs as many cells as are owned; padded, as many as its image
+        # with most people has.
+        packed = sizes_may_vary() and not self.jit_compile
+        omega = self.cir_target.locate(*located, packed=packed)
         poses = self.encoding(
             outputs["keypoint_features"],
             outputs["query_offsets"],

@@ -10,13 +10,22 @@ from keras import ops
 from qepose_tf.ops.geometry import STRIDE
 from qepose_tf.ops.sampling import take_cells
 
+PEAK_WINDOW = 5  # cells: of peaks nearer than three cells only one is a candidate
+# A pose whose box diagonal is shorter is a point: keypoints that coincide, or a single
+# one, say nothing of a person's size, and the error of a pose does not shrink with
+# them. It is less than that of anybody who is large enough to be learned by default.
+LEAST_EXTENT = 12.0  # cells
+# A point counts as this large, so that at the usual distance of 0.05 it reaches two
+# cells: as far as one peak of the score map rules out the next.
+POINT_EXTENT = 40.0  # cells
 
-def local_maxima(score_map, window: int = 5):
+
+def local_maxima(score_map, window: int = PEAK_WINDOW):
     """Keeps the scores that are the greatest of their window; the others become 0.
 
     Args:
         score_map: `[B, H, W, 1]`.
-        window: odd side of the window in cells.
+        window: The odd side of the window in cells.
 
     Returns:
         `[B, H, W, 1]`.
@@ -51,15 +60,41 @@ def top_cells(score_map, count: int):
     return scores, ops.stack([rows % width, rows // width], axis=-1)
 
 
-def same_person(poses, distance: float):
-    """Tells which poses describe the same person as another pose.
+def extents(poses, cell=1.0):
+    """Returns how large poses are, by which their nearness is judged.
 
-    Two poses do so if more than half of their keypoints coincide.
+    The extent is the diagonal of the box around the keypoints. A pose whose diagonal is
+    shorter than `LEAST_EXTENT` cells is a point and counts as `POINT_EXTENT` cells.
 
     Args:
         poses: `[B, P, K, 2]`.
-        distance: Two keypoints coincide if they are at most this fraction of the box
-            diagonal apart; the box is that of the pose in the row.
+        cell: The side of a cell of the score map in the poses' unit: a number, or
+            `[B, P]`.
+
+    Returns:
+        The squared extents `[B, P]`, in the poses' unit squared, and `[B, P]` bool,
+        which poses are points.
+    """
+    size = ops.max(poses, axis=2) - ops.min(poses, axis=2)  # [B, P, 2]
+    diagonal2 = ops.sum(ops.square(size), axis=-1)
+    cell = ops.cast(cell, diagonal2.dtype)
+    point = diagonal2 < ops.square(LEAST_EXTENT * cell)
+    return ops.where(point, ops.square(POINT_EXTENT * cell), diagonal2), point
+
+
+def same_person(poses, distance: float, cell=1.0):
+    """Tells which poses describe the same person as another pose.
+
+    Two poses do so if more than half of their keypoints coincide. Of two points (see
+    `extents`) one keypoint is enough: a keypoint that no label has taught stands
+    wherever its cell stands, and those that were taught agree.
+
+    Args:
+        poses: `[B, P, K, 2]`.
+        distance: Two keypoints coincide if they are at most this fraction of the
+            extent apart; the extent is that of the pose in the row.
+        cell: The side of a cell of the score map in the poses' unit: a number, or
+            `[B, P]`. By default the poses are in cells.
 
     Returns:
         `[B, P, P]` bool; row `i`, column `j`: pose `j` repeats pose `i`.
@@ -67,15 +102,17 @@ def same_person(poses, distance: float):
     batch, count = poses.shape[:2]
     if batch == 0:  # Keras takes no maximum of nothing
         return ops.zeros([0, count, count], "bool")
-    size = ops.max(poses, axis=2) - ops.min(poses, axis=2)  # [B, P, 2]
-    reach2 = distance**2 * ops.sum(ops.square(size), axis=-1)
+    extent2, point = extents(poses, cell)
+    reach2 = distance**2 * extent2
     gap = ops.expand_dims(poses, 2) - ops.expand_dims(poses, 1)  # [B, P, P, K, 2]
     gap2 = ops.sum(ops.square(gap), axis=-1)
     near = ops.cast(gap2 <= ops.expand_dims(reach2, (2, 3)), "float32")
-    return ops.sum(near, axis=-1) > poses.shape[2] / 2
+    points = ops.logical_and(ops.expand_dims(point, 2), ops.expand_dims(point, 1))
+    too_few = ops.where(points, 0.0, poses.shape[2] / 2)
+    return ops.sum(near, axis=-1) > too_few
 
 
-def pose_nms(poses, scores, distance: float = 0.05):
+def pose_nms(poses, scores, distance: float = 0.05, cell=1.0):
     """Suppresses, greedily, poses that repeat a pose of a higher score.
 
     Greedy order is the fixed point of "kept if no kept better pose is the same
@@ -85,7 +122,8 @@ def pose_nms(poses, scores, distance: float = 0.05):
     Args:
         poses: `[B, P, K, 2]`, by descending score.
         scores: `[B, P]`; a score of 0 is an empty row: neither kept nor counted.
-        distance: see `same_person`.
+        distance: See `same_person`.
+        cell: See `same_person`.
 
     Returns:
         `[B, P]` bool: the poses to keep.
@@ -93,7 +131,7 @@ def pose_nms(poses, scores, distance: float = 0.05):
     count = poses.shape[1]
     better = ops.triu(ops.ones([count, count], "float32"), k=1)
     present = ops.cast(scores > 0, "float32")
-    repeats = ops.cast(same_person(poses, distance), "float32") * better
+    repeats = ops.cast(same_person(poses, distance, cell), "float32") * better
 
     def settle(_, kept):
         suppressed = ops.squeeze(ops.matmul(ops.expand_dims(kept, 1), repeats), 1) > 0

@@ -10,6 +10,8 @@ import math
 import keras
 from keras import ops
 
+from qepose_tf.ops.replicas import sizes_may_vary
+
 
 def _take_rows(table, rows):
     """`table[rows]` for `[R, C]` and integers; the rows are known to exist.
@@ -130,11 +132,11 @@ def sample_and_sum_keypoints(features, points, training=False):
 def _sampled(table, rows, weights, shape, training):
     """The weighted sum of rows of `[R, C]` over the last axis of `shape`.
 
-    In training the gradient is a product of TensorFlow's own: the same numbers, a
-    third of the time.
+    In training the gradient is a product of TensorFlow's own where there is one: the
+    same numbers, a third of the time.
     """
     rows, weights = ops.reshape(rows, shape), ops.reshape(weights, shape)
-    if training and keras.backend.backend() == "tensorflow":
+    if training and sizes_may_vary():  # a TPU has no sparse product
         return _sampled_for_training(table, rows, weights)
     return _weighted_sum(_take_rows(table, rows), weights)
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from qepose_tf.building import read_datasets, started
+from qepose_tf.building import started
 from qepose_tf.config.reading import dump_config, load_config
 from qepose_tf.config.schema import Config
 from qepose_tf.data.coco.dataset import CocoDataset
@@ -37,6 +37,7 @@ from qepose_tf.training.callbacks.run_log import CsvLog, LearningRate, TensorBoa
 from qepose_tf.training.callbacks.throughput import Throughput
 from qepose_tf.training.callbacks.validation import COLUMNS, CocoAP
 from qepose_tf.training.callbacks.weights_copy import WeightsCopy
+from qepose_tf.training.data_checks import checked_datasets
 from qepose_tf.training.devices.strategy import make_strategy
 from qepose_tf.training.devices.workers import Agreement, distributed
 from qepose_tf.training.fitting import StepCount, fit
@@ -122,6 +123,9 @@ def train(
     strategy = make_strategy(config.train.strategy, config.train.num_gpus)
     workers = Agreement(strategy)
     config = started(config)
+    # Before an earlier run is removed, or a folder is made for this one.
+    skeleton = Skeleton.load(config.skeleton, config.data.categories)
+    data = checked_datasets(config, skeleton)
     folder = RunFolder(config.run_dir, resumed=True)
     if workers.chief:
         folder = open_run_folder(
@@ -132,23 +136,23 @@ def train(
             numbered=not workers.several,
         )
     try:
-        return _train(config, folder, strategy, workers, progress, callbacks)
+        return _train(
+            config, skeleton, data, folder, strategy, workers, progress, callbacks
+        )
     finally:
         folder.close()
 
 
 def _train(
     config: Config,
+    skeleton: Skeleton,
+    data: tuple[CocoDataset, CocoDataset | None],
     folder: RunFolder,
     strategy: tf.distribute.Strategy,
     workers: Agreement,
     progress: bool | None,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> TrainResult:
-    skeleton = Skeleton.load(config.skeleton, config.data.categories)
-    data = read_datasets(config, skeleton)
-    if data[1] is None:
-        logger.warning("no validation data (data.val): no AP, no best.keras")
     steps = steps_per_epoch(config, data[0], strategy.num_replicas_in_sync)
     keras.utils.set_random_seed(config.seed)
     with dtype_policy(config.train.precision), Interrupt() as interrupt:

@@ -118,7 +118,9 @@ def test_scales_are_merged_in_original_pixels(model, flip):
         scores = np.concatenate([view.scores for view in views])
         order = np.argsort(-scores, kind="stable")
         poses, scores = poses[order], scores[order]
-        keep = nms_twin(poses, scores, model.decoder_settings.nms_distance)
+        sides = [4 * min(image.shape[:2]) / round(SIDE * scale) for scale in scales]
+        cells = np.repeat(sides, [len(view.scores) for view in views])[order]
+        keep = nms_twin(poses, scores, model.decoder_settings.nms_distance, cells)
         assert len(result.scores) == min(keep.sum(), 30) > 0
         np.testing.assert_allclose(result.scores, scores[keep][:30], atol=1e-5)
         np.testing.assert_allclose(result.poses, poses[keep][:30], atol=1e-3)

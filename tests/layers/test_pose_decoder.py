@@ -93,6 +93,27 @@ def test_the_same_pose_is_found_once():
     )
 
 
+@pytest.mark.parametrize("keypoints", [1, 2, 17])
+def test_one_taught_keypoint_finds_each_person_once(keypoints):
+    """Two peaks of one person agree in keypoint 0; the others stand by their cell."""
+    score_map = np.zeros((1, HEIGHT, WIDTH, 1), "float32")
+    score_map[0, 2, 2], score_map[0, 3, 6], score_map[0, 9, 9] = 0.9, 0.8, 0.7
+    features = np.ones((1, HEIGHT, WIDTH, keypoints, 3), "float32")
+    offsets = np.zeros((1, HEIGHT, WIDTH, keypoints, 2), "float32")
+    offsets[0, 2, 2, 0], offsets[0, 3, 6, 0] = [2, 1], [-1, 0]
+    for distance, cells in ((0.05, [[2, 2], [9, 9]]), (0.0, [[2, 2], [6, 3], [9, 9]])):
+        layer = decoder(nms_distance=distance)
+        layer.build(score_map.shape, features.shape, offsets.shape)
+        for weight in layer.weights:
+            weight.assign(np.zeros(weight.shape))
+        maps = score_map, features, offsets
+        found = decoded(layer, maps)
+        count = len(cells)
+        np.testing.assert_array_equal(found["cells"][0, :count], cells)
+        np.testing.assert_array_equal(found["scores"][0, count:], 0)
+        assert_same(to_numpy(compiled(layer)(*tensors(maps))), found)
+
+
 def test_more_people_than_rows_keep_the_best():
     maps = empty_maps()
     for n, (y, x) in enumerate(((0, 0), (0, 6), (6, 0), (6, 6))):

@@ -109,7 +109,7 @@ def twin(model, images):
         scores = np.array([-negative for negative, _, _ in best])
         scores[scores <= DECODING["score_threshold"]] = 0
         rows = np.array([pose[image, y, x] for _, y, x in best])
-        keep = nms_twin(rows, scores, DECODING["nms_distance"])
+        keep = nms_twin(rows, scores, DECODING["nms_distance"], 4)
         found.append((scores[keep], rows[keep]))
     return found
 
@@ -185,7 +185,7 @@ def merged(views, most=20):
 def kept_by_twin(poses, scores, most):
     order = np.argsort(-scores, kind="stable")
     poses, scores = poses[order], scores[order]
-    keep = nms_twin(poses, scores, 0.05)
+    keep = nms_twin(poses, scores, 0.05, 4)
     return poses[keep][:most], scores[keep][:most]
 
 
@@ -213,6 +213,20 @@ def test_a_view_merged_with_itself_is_the_view(keypoints):
         filled = view[1] > 0
         np.testing.assert_array_equal(second[filled], first[filled])
         np.testing.assert_array_equal(again[1], view[1])
+
+
+@pytest.mark.parametrize("keypoints", [1, 2, 17])
+def test_points_of_a_coarse_view_reach_further_in_the_picture(keypoints):
+    """Cells of 4 px reach 8 px, cells of 8 px 16; the better pose's view decides."""
+    x = np.float32([[100, 110, 300, 310]])
+    poses = np.stack([x, x], axis=-1)[:, :, None].repeat(keypoints, 2)
+    poses[..., 1] = 50
+    scores = np.float32([[0.9, 0.8, 0.7, 0.6]])
+    cells_px = np.float32([[4, 8, 8, 4]])
+    rows = (poses, scores, np.repeat(scores[..., None], keypoints, -1), cells_px)
+    found, kept, _ = merged(rows)
+    np.testing.assert_array_equal(kept, np.float32([[0.9, 0.8, 0.7, 0]]))
+    np.testing.assert_array_equal(found[0, :3, 0, 0], [100, 110, 300])
 
 
 def test_of_equal_scores_the_earlier_view_is_kept():

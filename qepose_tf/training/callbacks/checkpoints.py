@@ -38,7 +38,8 @@ class Checkpoints(keras.callbacks.Callback):
         copy: of the model, to be saved.
         every: steps from one checkpoint to the next.
         keep: how many of them stay.
-        monitor: the log whose highest value marks the best model.
+        monitor: the log whose highest value marks the best model; a value below 0 or
+            NaN is no figure and marks none.
     """
 
     def __init__(
@@ -68,7 +69,8 @@ class Checkpoints(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Closes the epoch and saves."""
         logs = {name: float(value) for name, value in (logs or {}).items()}
-        if logs.get(self.monitor, -math.inf) > self.best_value:
+        value = logs.get(self.monitor, math.nan)
+        if value >= 0 and value > self.best_value:
             self.state.best_logs = {"epoch": epoch, **logs}
             self._save_best()
         self.state.history.append({"epoch": epoch, **logs})

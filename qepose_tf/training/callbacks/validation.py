@@ -23,6 +23,8 @@ class CocoAP(keras.callbacks.Callback):
 
     Callbacks that stand behind it read `val_ap`, `val_ap50`, ... and
     `val_score_oks_rank_correlation` in the logs of the epochs that were evaluated.
+    Where AP cannot be computed, because nobody in the data counts, the logs have none
+    of them, so that no callback takes -1 for the best so far.
 
     Args:
         coco: The validation data.
@@ -68,8 +70,9 @@ class CocoAP(keras.callbacks.Callback):
             self.coco,
             self.batch_size,
             progress=lambda done, total: self.check(),
+            explained=self.evaluation is None,
         )
-        if logs is not None:
+        if logs is not None and self.evaluation.AP >= 0:
             for figure, value in self.evaluation.metrics.items():
                 logs[f"val_{figure.lower()}"] = value
             logs[CORRELATION] = self.evaluation.score_oks_rank_correlation

@@ -69,8 +69,9 @@ def test_best_is_the_highest_score_and_last_the_last_epoch(tmp_path):
     assert names_in(tmp_path) == ["best.keras", "checkpoints", "last.keras"]
 
 
-def test_an_undefined_score_is_never_the_best(tmp_path):
-    state = run(tmp_path, Scores([float("nan"), float("nan")])).state
+@pytest.mark.parametrize("undefined", [float("nan"), -1.0])
+def test_an_undefined_score_is_never_the_best(tmp_path, undefined):
+    state = run(tmp_path, Scores([undefined, undefined])).state
     assert not state.best_logs and names_in(tmp_path) == ["checkpoints", "last.keras"]
 
 
