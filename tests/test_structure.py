@@ -23,7 +23,7 @@ ROWS = (
     ("config", "skeleton", "ops"),
     ("images", "layers", "losses"),
     ("models", "data"),
-    ("building", "inference", "weights"),
+    ("building", "conversion", "inference", "weights"),
     ("evaluation",),
     ("exporting", "training"),
     ("benchmark",),
@@ -31,6 +31,13 @@ ROWS = (
 )
 # The same inside the folders that have folders of their own.
 INNER_ROWS = {
+    "conversion": (
+        ("labels",),
+        ("places", "pictures", "splitting", "videos"),
+        ("sources", "writing"),
+        ("recognise",),
+        ("convert",),
+    ),
     "data": (("coco", "synthetic"), ("batches",), ("tfrecord",)),
     "evaluation": (
         ("crowd_index", "coco_evaluator"),

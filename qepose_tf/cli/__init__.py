@@ -12,6 +12,7 @@ import typer
 
 from qepose_tf import __version__
 from qepose_tf.cli.benchmark import benchmark
+from qepose_tf.cli.conversion import convert
 from qepose_tf.cli.data import prepare
 from qepose_tf.cli.model_files import export, info
 from qepose_tf.cli.poses import evaluate, predict
@@ -26,7 +27,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Single-stage human pose estimation: train, evaluate, predict, export.",
 )
-_COMMANDS = (train, evaluate, predict, export, info, prepare, import_weights, benchmark)
+_COMMANDS = (
+    *(train, evaluate, predict, export, info, prepare, convert),
+    *(import_weights, benchmark),
+)
 for _command in _COMMANDS:
     app.command()(_command)
 
