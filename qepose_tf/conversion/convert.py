@@ -17,6 +17,7 @@ from qepose_tf.conversion.writing import (
     write_settings,
     write_split,
 )
+from qepose_tf.data.coco.ignore_regions import MAX_POSITION
 from qepose_tf.data.coco.problems import Problems
 from qepose_tf.files.whole_files import check_free, written_whole
 from qepose_tf.skeleton import BUILTIN, DEFAULT_SIGMA, Skeleton, guess_flip_pairs
@@ -80,6 +81,7 @@ def convert(
     if folder is not None and not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of pictures or videos")
     labels = read_source(source, folder, category, predictions)
+    _check_values(source, labels)
     _check_apart(source, out, labels)
     known, measured_sigmas = _skeleton(source, labels, skeleton)
     problems = Problems(str(source), strict=False)
@@ -132,6 +134,20 @@ def _check_apart(source: Path, out: Path, labels: LabelSet) -> None:
     for file in (source, *picture_files(labels)):
         if file.resolve().is_relative_to(inside):
             raise ValueError(f"{out}: holds {file}, which is converted; name another")
+
+
+def _check_values(source: Path, labels: LabelSet) -> None:
+    for picture in labels.pictures:
+        if "\0" in str(picture.source):
+            raise ValueError(f"{source}: expected a file's name: {picture.source!r}")
+        for person in picture.people:
+            rows = {**person.points, "box": person.box or (0.0,)}
+            for name, numbers in rows.items():
+                if not all(abs(number) <= MAX_POSITION for number in numbers):
+                    raise ValueError(
+                        f"{source}: {picture.source}: {name}: expected pixels, "
+                        f"got {numbers}"
+                    )
 
 
 def _skeleton(

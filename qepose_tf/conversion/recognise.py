@@ -54,6 +54,19 @@ def read_source(
     """
     if not source.exists():
         raise FileNotFoundError(f"{source}: no such file or folder")
+    try:
+        return _read(source, images, category, predictions)
+    # A list where a name should be, and the like; frequent ones have their own words.
+    except (TypeError, AttributeError, LookupError, OverflowError) as error:
+        reason = f"{type(error).__name__}, {' '.join(str(error).split())}"
+        raise ValueError(
+            f"{source}: a value in it is not of the kind that its form has ({reason})"
+        ) from error
+
+
+def _read(
+    source: Path, images: Path | None, category: str | None, predictions: bool
+) -> LabelSet:
     suffix = source.suffix.lower()
     tables = deeplabcut_tables(source)
     if tables:

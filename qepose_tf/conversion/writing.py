@@ -180,7 +180,7 @@ def write_settings(
         "name": re.sub(r"[^A-Za-z0-9_.-]", "_", place.name),
         "skeleton": str(place.absolute() / SKELETON),
         "data": {"root": str(place.absolute()), **sources},
-        "model": {"backbone": "w18", "input_size": 384},
+        "model": {"start_from": "people"},
     }
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     (folder / CONFIG).write_text(text, encoding="utf-8")

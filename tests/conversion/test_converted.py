@@ -152,6 +152,7 @@ def test_the_folder_trains(tmp_path, capsys):
     assert report["next"] == f"qepose doctor {out / 'train.yaml'}"
     assert report["flip_pairs"] == ["left_ear / right_ear"]
     config = load_config(out / "train.yaml")
+    assert config.model.start_from == "people"
     with pytest.warns(UserWarning, match="no sigmas"):
         skeleton = Skeleton.load(config.skeleton)
     train, val = read_datasets(config, skeleton)

@@ -50,6 +50,7 @@ GOOD_LINE = "0 .5 .5 .5 .5 .1 .2 2 .3 .4 1"
         (GOOD_LINE, "skeleton: [[0, 9]]", "skeleton: expected pairs of numbers 0 to 1"),
         (GOOD_LINE, "val: nowhere", "val: no folder or list 'nowhere' below"),
         (GOOD_LINE, "names: [", "expected YAML"),
+        (GOOD_LINE, "val: ..", "val: expected a folder of pictures, got"),
     ],
 )
 def test_yolo(tmp_path, capsys, line, more, message):

@@ -209,7 +209,12 @@ def _listed(source: Path, key: str, entry: str, roots: list[Path]) -> list[Path]
             f"{source}: {key}: no folder or list {entry!r} below {roots[0]}; "
             "name its folder by --images"
         )
-    place = place.resolve()
+    place, home = place.resolve(), source.parent.resolve()
+    if place != home and home.is_relative_to(place):
+        raise ValueError(
+            f"{source}: {key}: expected a folder of pictures, got {place}, which holds "
+            "the whole data set"
+        )
     if place.is_dir():
         files = [p for p in place.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES]
         return sorted(files)
