@@ -11,27 +11,35 @@ from qepose_tf.cli.terminal import progress_bar, show_report
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(help="Labels of another tool: a file or a folder.")
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Labels of another tool: a file or a folder.",
+            show_default=False,
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Folder to write.", show_default=False),
+    ],
     images: Annotated[
         Path | None,
-        typer.Option(help="Folder of pictures or videos that have moved."),
+        typer.Option(metavar="DIR", help="Pictures or videos that have moved."),
     ] = None,
     val_share: Annotated[
         float | None,
-        typer.Option(help="Of the pictures; else the source's split, or 0.2."),
+        typer.Option(help="Of the pictures; else the source's, or 0.2."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Which videos or folders are val.")] = 0,
     skeleton: Annotated[
         str | None,
-        typer.Option(help="Keypoints and their order: a .yaml, .json, or coco."),
+        typer.Option(metavar="FILE", help="Keypoints in order: .yaml or .json."),
     ] = None,
     category: Annotated[
         str | None, typer.Option(help="Class or skeleton to read, of several.")
     ] = None,
     predictions: Annotated[
-        bool, typer.Option("--predictions", help="Take a model's poses as labels, too.")
+        bool, typer.Option("--predictions", help="Take a model's poses, too.")
     ] = False,
     link: Annotated[
         bool, typer.Option("--link", help="Link pictures instead of copying them.")
@@ -41,7 +49,7 @@ def convert(
     ] = False,
     json_file: Json = None,
 ) -> None:
-    """Write other tools' labels as COCO files, with train and val.
+    """Write labels of other tools as COCO files.
 
     Reads SLEAP, DeepLabCut, YOLO pose, Label Studio, labelme, COCO, and what else
     sleap-io reads. Train and val never share a video or folder, if there are several.

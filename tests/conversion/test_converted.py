@@ -63,7 +63,15 @@ def nested(entry):
     entry["keypoints"] = np.reshape(entry["keypoints"], (-1, 3)).tolist()
 
 
-@pytest.mark.parametrize("change", [as_shares, as_text, nested, lambda entry: None])
+def some_as_shares(entry):
+    if entry["id"] == 3:
+        keypoints = np.reshape(entry["keypoints"], (-1, 3)) / (WIDTH, HEIGHT, 1)
+        entry["keypoints"] = keypoints.ravel().tolist()
+
+
+@pytest.mark.parametrize(
+    "change", [as_shares, some_as_shares, as_text, nested, lambda entry: None]
+)
 def test_coco_in_other_forms(tmp_path, change):
     source = coco_file(tmp_path, change)
     report = convert(source, tmp_path / "out")
@@ -151,7 +159,7 @@ def test_the_folder_trains(tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["next"] == f"qepose doctor {out / 'train.yaml'}"
     assert report["flip_pairs"] == ["left_ear / right_ear"]
-    config = load_config(out / "train.yaml")
+    config = load_config(out / "train.yaml", ["data.min_area=100"])
     assert config.model.start_from == "people"
     with pytest.warns(UserWarning, match="no sigmas"):
         skeleton = Skeleton.load(config.skeleton)

@@ -60,6 +60,13 @@ def test_yolo(tmp_path, capsys, line, more, message):
     assert {path.name for path in tmp_path.iterdir()} == {"yolo"}
 
 
+@pytest.mark.parametrize("part", ["train/labels", "train/labels/1.txt", "data.yaml"])
+def test_a_part_of_a_yolo_data_set_stands_for_it(tmp_path, part):
+    source = yolo_folder(tmp_path / "yolo", GOOD_LINE)
+    report = convert(source / part, tmp_path / "out", val_share=0)
+    assert report["train"] == {"pictures": 1, "people": 1, "ignored": 0}
+
+
 def test_yolo_without_its_labels(tmp_path, capsys):
     source = yolo_folder(tmp_path / "yolo", GOOD_LINE)
     (source / "train/labels/1.txt").unlink()

@@ -173,8 +173,19 @@ def _make_pixels(
     """Turns what is in shares of the picture into pixels, in place; says what."""
     labelled, remarks = keypoints[keypoints[..., 2] > 0][:, :2], []
     if len(labelled) and np.nanmax(np.abs(labelled)) <= _MAX_SHARE:
-        keypoints[..., :2] *= sizes[:, None]
-        remarks.append("keypoints were shares of the picture, now they are pixels")
+        shares = np.ones(len(keypoints), bool)
+    else:  # somebody whose points all lie in the first pixel, between its corners
+        counted = keypoints[..., 2] > 0
+        xy = keypoints[..., :2]
+        in_first = ((xy >= 0) & (xy <= 1)).all(axis=-1) | ~counted
+        broken = ((xy % 1 != 0).any(axis=-1) & counted).any(axis=-1)
+        shares = in_first.all(axis=-1) & broken & (counted.sum(axis=-1) > 1)
+    if shares.any():
+        keypoints[shares, :, :2] *= sizes[shares, None]
+        remarks.append(
+            f"keypoints of {shares.sum()} annotations were shares of the picture, now "
+            "they are pixels"
+        )
     given = boxes[np.isfinite(boxes).all(axis=-1)]
     if len(given) and np.abs(given).max() <= _MAX_SHARE and given.any():
         boxes *= np.tile(sizes, 2)

@@ -22,11 +22,17 @@ _SPLITS = (("train", "train"), ("val", "val"), ("valid", "val"))
 def yolo_yaml(source: Path) -> Path | None:
     """The YAML of a YOLO pose data set that a path stands for; None if it is none."""
     candidates = [source]
+    if source.suffix == ".txt" or (source.is_dir() and any(source.glob("*.txt"))):
+        # Label files: their YAML lies above, as data/labels/train/1.txt.
+        for folder in (source, *list(source.resolve().parents)[:3]):
+            found = yolo_yaml(folder / "data.yaml")
+            if found is not None:
+                return found
     if source.is_dir():
         named = sorted([*source.glob("*.yaml"), *source.glob("*.yml")])
         candidates = [path for path in named if path.stem == "data"] or named
     for path in candidates:
-        if path.suffix.lower() in (".yaml", ".yml"):
+        if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
             content = read_yaml(path)
             if isinstance(content, dict) and "kpt_shape" in content:
                 return path
