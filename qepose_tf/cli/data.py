@@ -13,7 +13,7 @@ def prepare(
         str, typer.Option(metavar="FILE", help="COCO keypoint JSON, a path or URL.")
     ],
     images: Annotated[
-        str, typer.Option(metavar="DIR", help="Folder of the images, a path or URL.")
+        str, typer.Option(metavar="DIR", help="Folder of images, a path or URL.")
     ],
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder to write.")],
     shards: Annotated[
@@ -25,11 +25,11 @@ def prepare(
     ] = "coco",
     category: Annotated[
         list[str] | None,
-        typer.Option(help="Category that is read; may be repeated. All by default."),
+        typer.Option(metavar="NAME", help="Category to read.", show_default="all"),
     ] = None,
     person_size: Annotated[
         float | None,
-        typer.Option(min=0, help="Side in px of people without area and box."),
+        typer.Option(metavar="PX", min=0, help="Side of people without a box."),
     ] = None,
     only_labelled: Annotated[
         bool,

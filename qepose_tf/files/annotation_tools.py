@@ -20,8 +20,8 @@ def advice(path: Path | Url, content: bytes) -> str:
         content: What is in it, or the beginning of that.
 
     Returns:
-        Which tool wrote it and the command that converts it, after "; "; empty where
-        no tool is recognised.
+        Which tool wrote it and what makes COCO of it, after "; "; empty where no tool
+        is recognised.
     """
     try:
         values = json.loads(content)
@@ -39,9 +39,8 @@ def advice(path: Path | Url, content: bytes) -> str:
     # These two write a file for each picture; the data set is their folder.
     folder = tool in ("labelme", "YOLO (labels)") and isinstance(path, Path)
     source = path.parent if folder and isinstance(path, Path) else path
-    command = f"'qepose convert {source} --out FOLDER'"
-    other_way = _AT_SOURCE.get(tool, "")
-    return f"; this looks like a file of {tool}: convert it with {command}{other_way}"
+    way = f"convert it with 'qepose convert {source} --out FOLDER'"
+    return f"; this looks like a file of {tool}: {_ELSEWHERE.get(tool, way)}"
 
 
 def tool_of(values: Any) -> str | None:
@@ -74,10 +73,15 @@ _KEYS = (
     ("Supervisely", ("objects", "size")),
     ("SLEAP", ("skeletons", "videos")),
 )
-_AT_SOURCE = {
-    "CVAT": ", or export 'COCO Keypoints 1.0' from CVAT",
-    "Datumaro": ", or write it with Datumaro's format 'coco_person_keypoints'",
-    "VIA (VGG Image Annotator)": ", or export 'COCO format' from VIA",
+# Tools whose files `qepose convert` does not read, and what to do instead.
+_ELSEWHERE = {
+    "CVAT": "export 'COCO Keypoints 1.0' from CVAT",
+    "Datumaro": "write COCO with 'datum convert -f coco_person_keypoints'",
+    "OpenPose": "these are detections, label the pictures with a tool that writes COCO",
+    "Pascal VOC": "it holds boxes and no keypoints, label them with a tool that does",
+    "Supervisely": "export COCO keypoints from Supervisely",
+    "VIA (VGG Image Annotator)": "its COCO export holds no keypoints, label them with "
+    "labelme, CVAT or Label Studio",
 }
 
 
