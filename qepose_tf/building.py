@@ -163,8 +163,11 @@ def start_of(config: Config) -> PoseEstimator:
         ValueError: `model.start_from` is no model.
         FileNotFoundError: There is no such file.
     """
+    start = config.model.start_from
+    if start is None:
+        raise ValueError("model.start_from: expected a model, got none")
     try:
-        return load_model(config.model.start_from)
+        return load_model(start)
     except (FileNotFoundError, ValueError) as error:
         raise type(error)(f"model.start_from: {error}") from None
 

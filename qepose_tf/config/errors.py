@@ -1,14 +1,14 @@
 """What is wrong with a config, in one line that names key, value and expectation."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import pydantic
 
 
 def explain(
-    details: dict[str, Any], values: dict[str, Any], model: type[pydantic.BaseModel]
+    details: Mapping[str, Any], values: dict[str, Any], model: type[pydantic.BaseModel]
 ) -> tuple[str, str]:
     """Puts one of pydantic's errors in the words of the document.
 

@@ -13,8 +13,9 @@ class _Loader(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                line = node.start_mark.line + 1
-                raise yaml.YAMLError(f"key {key!r} is repeated below line {line}")
+                mark = node.start_mark
+                where = f" below line {mark.line + 1}" if mark else ""
+                raise yaml.YAMLError(f"key {key!r} is repeated{where}")
         return super().construct_mapping(node, deep)
 
 
