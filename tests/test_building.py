@@ -89,7 +89,10 @@ def test_a_run_holds_the_settings_of_its_start(trained, tmp_path):
     config = config_of(
         tmp_path,
         model={"start_from": str(trained)},
-        data={"synthetic": scenes | {"folder": str(tmp_path / "scenes")}},
+        data={
+            "synthetic": scenes | {"folder": str(tmp_path / "scenes")},
+            "min_area": 0.0,
+        },
         train={
             "epochs": 1,
             "batch_size": 2,
