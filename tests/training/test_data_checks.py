@@ -19,7 +19,6 @@ from qepose_tf.skeleton import Skeleton
 from qepose_tf.training.callbacks.validation import CocoAP
 from qepose_tf.training.data_checks import (
     check_flip_pairs,
-    check_training_data,
     check_validation_data,
 )
 from tests.data.coco_files import SKELETON, image, person, write_images, write_json
@@ -102,10 +101,10 @@ def test_nothing_to_learn_from_means_that_no_area_is_large_enough(tmp_path, min_
         coco = read_coco(source["annotations"], source["images"], SKELETON)
         (found,) = coco.records[0].area
         if found >= np.float32(min_area):
-            check_training_data(coco, min_area)
+            coco.check_learnable(min_area)
         else:
-            with pytest.raises(ValueError, match="nothing to learn from.*min_area"):
-                check_training_data(coco, min_area)
+            with pytest.raises(ValueError, match="min_area"):
+                coco.check_learnable(min_area)
 
 
 def broken_validation(folder, kind):
