@@ -14,13 +14,10 @@ from PIL import Image
 
 from qepose_tf.data.coco.dataset import CocoDataset, ImageRecord
 from qepose_tf.data.coco.ignore_regions import rasterise
+from qepose_tf.data.coco.pictures import read_record_image
 from qepose_tf.files.locations import Url
 from qepose_tf.files.whole_files import whole
-from qepose_tf.images.decoding import (
-    ImageFile,
-    decode_picture,
-    read_content,
-)
+from qepose_tf.images.decoding import ImageFile, resize_image
 from qepose_tf.ops.geometry import STRIDE, resize_matrix
 
 logger = logging.getLogger(__name__)
@@ -48,31 +45,6 @@ class Example(NamedTuple):
     area: np.ndarray
     original_area: np.ndarray
     everyone_labelled: bool = True
-
-
-def read_record_picture(record: ImageRecord) -> Image.Image:
-    """Decodes a record's image to RGB in stored pixel order.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: The file is broken, or not as large as the annotations say.
-    """
-    return decode_record_picture(record, read_content(record.file))
-
-
-def decode_record_picture(record: ImageRecord, content: bytes) -> Image.Image:
-    """As `read_record_picture`, of the file's content.
-
-    Raises:
-        ValueError: See `read_record_picture`.
-    """
-    picture = decode_picture(content, str(record.file), exif=False)
-    if picture.size != (record.width, record.height):
-        raise ValueError(
-            f"{record.file}: expected {record.width}x{record.height} pixels as "
-            f"annotated, got {picture.width}x{picture.height}"
-        )
-    return picture
 
 
 class ExampleLoader:
@@ -165,17 +137,18 @@ class ExampleLoader:
         )
 
     def _decode(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
-        picture = read_record_picture(record)
-        hw = (record.height, record.width)
-        shrink = min(1.0, self._max_short_side / min(hw))
+        image = read_record_image(record)
+        height, width = image.shape[:2]
+        shrink = self._max_short_side / min(height, width)
         if shrink < 1:
-            width, height = (max(1, round(side * shrink)) for side in picture.size)
-            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-        mask_hw = tuple(math.ceil(side / STRIDE) for side in picture.size[::-1])
-        return np.asarray(picture), rasterise(list(record.ignore), hw, mask_hw)
+            sides = (max(1, round(side * shrink)) for side in (height, width))
+            image = resize_image(image, *sides)
+        mask_hw = math.ceil(image.shape[0] / STRIDE), math.ceil(image.shape[1] / STRIDE)
+        return image, rasterise(list(record.ignore), (height, width), mask_hw)
 
     def _from_folder(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
-        origin = (*_identity(record.file), self._max_short_side, record.ignore)
+        seen = record.width, record.height, record.exif, record.ignore
+        origin = (*_identity(record.file), self._max_short_side, *seen)
         name = hashlib.sha256(repr(origin).encode()).hexdigest()[:32]
         path = self._folder / f"{name}.npz"
         try:

@@ -1,0 +1,127 @@
+"""Picture files opened by Pillow: what can be opened, and what is said where not."""
+
+import functools
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+# Pillow warns from 89 million pixels on and refuses twice as many, which is less than
+# today's phones have. The limit here is that of a picture that fits into memory.
+MAX_PIXELS = 2**29
+if Image.MAX_IMAGE_PIXELS is not None:
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, 2 * MAX_PIXELS)
+
+# What Pillow's decoders raise on a damaged file, depending on the format.
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+# What the first box of a HEIF file may say; AVIF, which Pillow reads, has others.
+_HEIF_BRANDS = frozenset(
+    b"heic heix heim heis hevc hevx hevm hevs mif1 msf1 heif".split()
+)
+
+
+class UnknownFormatError(ValueError):
+    """The content is that of no picture that Pillow reads."""
+
+
+class _RefusedError(ValueError):
+    """The picture is sound and cannot be read here; the text says all."""
+
+
+@contextmanager
+def opened(content: bytes | Path, name: str) -> Iterator[Image.Image]:
+    """Opens a picture; its header is read, its pixels are not.
+
+    Args:
+        content: Of the file, or its path, of which only the beginning is then read.
+        name: What messages call it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        OSError: The file cannot be read.
+        UnknownFormatError: The format is unknown.
+        ValueError: The file is empty or broken, the picture is too large, or its
+            format needs a package that is not installed. What Pillow raises inside of
+            the `with` block becomes such an error, too.
+    """
+    if isinstance(content, bytes) and not content:
+        raise ValueError(f"{name}: expected an image, got an empty file")
+    try:
+        with _open(content, name) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise _RefusedError(
+                    f"{name}: expected at most {MAX_PIXELS / 1e6:.0f} million pixels, "
+                    f"got {image.width}x{image.height}; make the picture smaller"
+                )
+            yield image
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{name}: no such image file") from None
+    except (UnknownFormatError, _RefusedError):
+        raise
+    except _BROKEN as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(f"{name}: cannot read the image, {error.strerror}") from None
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{name}: broken image, {reason}") from None
+
+
+def _open(content: bytes | Path, name: str) -> Image.Image:
+    try:
+        return Image.open(_file(content))
+    except Image.UnidentifiedImageError:
+        head = _head(content)
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        _register_heif(name)
+        try:
+            return Image.open(_file(content))
+        except Image.UnidentifiedImageError:
+            raise ValueError("a HEIF file that pillow-heif does not read") from None
+    if not head:
+        raise _RefusedError(f"{name}: expected an image, got an empty file")
+    raise UnknownFormatError(f"{name}: expected an image, got an unknown format")
+
+
+def _file(content: bytes | Path) -> io.BytesIO | Path:
+    return io.BytesIO(content) if isinstance(content, bytes) else content
+
+
+def _head(content: bytes | Path) -> bytes:
+    if isinstance(content, bytes):
+        return content[:12]
+    with content.open("rb") as file:
+        return file.read(12)
+
+
+def _register_heif(name: str) -> None:
+    """Teaches Pillow to open HEIF.
+
+    Raises:
+        ValueError: The package for it is not installed.
+    """
+    try:
+        _heif_opener()
+    except ImportError:
+        raise _RefusedError(
+            f"{name}: HEIC pictures need pillow-heif: pip install 'qepose-tf[heic]'"
+        ) from None
+
+
+@functools.cache
+def _heif_opener() -> None:
+    # Imported late: it is an extra.
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
