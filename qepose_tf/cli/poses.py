@@ -191,19 +191,21 @@ def predict(
 
     model, sources = model_and_sources(sources)
     min_score = shown_from(model) if min_score is None else min_score
-    files = find_images(sources)
+    files = find_images(sources, out)
     results = out / "results.json"
     check_outputs(results, json_file)
     seen = protocol(flip, scales, nms_distance, max_detections, score_threshold)
     predictor = Predictor(model, batch_size=batch_size, min_score=min_score, **seen)
     with progress_bar("predicting") as progress:
         pictures = write_predictions(
-            counted(predictor.predict(files), len(files), progress),
+            counted(predictor.outcomes(files), len(files), progress),
             out,
             predictor.skeleton,
             results,
             min_score=min_score,
         )
+    if not pictures:
+        predictor.refuse_nothing_read()
     if json_file == STDOUT:
         typer.echo(results.read_text())
         return

@@ -140,9 +140,9 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 def _stored(image: Image.Image, content: bytes) -> StoredPixels:
     if image.format in ("JPEG", "MPO") and image.mode == "RGB":
         # The same library, and equal pixels, without Pillow's copy to four bytes a
-        # pixel. OpenCV gives none for a truncated file, and Pillow says what is wrong.
+        # pixel. Pillow says what is wrong with a file that OpenCV refuses.
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), _JPEG)
-        if pixels is not None and pixels.shape[1::-1] == image.size:
+        if pixels is not None and _is_whole(pixels, image):
             return StoredPixels(pixels, orientation_of(image))
     before, deep = orientation_of(image, of_header=True), is_deep(image)
     image.load()
@@ -154,6 +154,18 @@ def _stored(image: Image.Image, content: bytes) -> StoredPixels:
         # Newer Pillows turn a TIFF while they decode it.
         return StoredPixels(turned_back(pixels, before), before)
     return StoredPixels(pixels, orientation)
+
+
+def _is_whole(pixels: np.ndarray, image: Image.Image) -> bool:
+    """False where OpenCV may have filled up what a damaged file does not hold.
+
+    It does so with grey down to the last row. A sound picture whose last row is of one
+    colour is decoded twice.
+    """
+    if pixels.shape[1::-1] != image.size:
+        return False
+    last_row = pixels[-1]
+    return bool((last_row != last_row[0]).any())
 
 
 def _has_transparency(image: Image.Image) -> bool:

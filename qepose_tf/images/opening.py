@@ -1,5 +1,6 @@
 """Picture files opened by Pillow: what can be opened, and what is said where not."""
 
+import contextlib
 import functools
 import io
 import struct
@@ -43,30 +44,22 @@ class _RefusedError(ValueError):
 
 @contextmanager
 def opened(content: bytes | Path, name: str) -> Iterator[Image.Image]:
-    """Opens a picture; its header is read, its pixels are not.
+    """As `open_image`, closed again, with `named_faults` of all that is done inside."""
+    with named_faults(name), open_image(content, name) as image:
+        yield image
 
-    Args:
-        content: Of the file, or its path, of which only the beginning is then read.
-        name: What messages call it.
+
+@contextmanager
+def named_faults(name: str) -> Iterator[None]:
+    """Names the picture in whatever Pillow raises.
 
     Raises:
         FileNotFoundError: There is no such file.
         OSError: The file cannot be read.
-        UnknownFormatError: The format is unknown.
-        ValueError: The file is empty or broken, the picture is too large, or its
-            format needs a package that is not installed. What Pillow raises inside of
-            the `with` block becomes such an error, too.
+        ValueError: The picture is broken.
     """
-    if isinstance(content, bytes) and not content:
-        raise ValueError(f"{name}: expected an image, got an empty file")
     try:
-        with _open(content, name) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise _RefusedError(
-                    f"{name}: expected at most {MAX_PIXELS / 1e6:.0f} million pixels, "
-                    f"got {image.width}x{image.height}; make the picture smaller"
-                )
-            yield image
+        yield
     except FileNotFoundError:
         raise FileNotFoundError(f"{name}: no such image file") from None
     except (UnknownFormatError, _RefusedError):
@@ -78,19 +71,39 @@ def opened(content: bytes | Path, name: str) -> Iterator[Image.Image]:
         raise ValueError(f"{name}: broken image, {reason}") from None
 
 
-def _open(content: bytes | Path, name: str) -> Image.Image:
+def open_image(content: bytes | Path, name: str) -> Image.Image:
+    """Opens a picture; its header is read, its pixels are not.
+
+    Args:
+        content: Of the file, or its path, of which only the beginning is then read.
+        name: What messages call it.
+
+    Raises:
+        OSError: The file cannot be read, or is broken.
+        UnknownFormatError: The format is unknown.
+        ValueError: The file is empty, the picture is too large, or its format needs a
+            package that is not installed.
+    """
     try:
-        return Image.open(_file(content))
+        image = Image.open(_file(content))
     except Image.UnidentifiedImageError:
-        head = _head(content)
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
-        _register_heif(name)
-        try:
-            return Image.open(_file(content))
-        except Image.UnidentifiedImageError:
-            raise ValueError("a HEIF file that pillow-heif does not read") from None
+        image = _unidentified(content, name)
+    if image.width * image.height > MAX_PIXELS:
+        raise _RefusedError(
+            f"{name}: expected at most {MAX_PIXELS / 1e6:.0f} million pixels, "
+            f"got {image.width}x{image.height}; make the picture smaller"
+        )
+    return image
+
+
+def _unidentified(content: bytes | Path, name: str) -> Image.Image:
+    head = _head(content)
     if not head:
         raise _RefusedError(f"{name}: expected an image, got an empty file")
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        _register_heif(name)
+        with contextlib.suppress(Image.UnidentifiedImageError):
+            return Image.open(_file(content))
     raise UnknownFormatError(f"{name}: expected an image, got an unknown format")
 
 
