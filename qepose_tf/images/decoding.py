@@ -1,6 +1,6 @@
 """Image files to RGB arrays: the one decoder that every command uses."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -28,6 +28,14 @@ class ImageFile(Protocol):
 
     def read_bytes(self) -> bytes:
         """The encoded image."""
+
+
+@runtime_checkable
+class IdentifiedFile(ImageFile, Protocol):
+    """An `ImageFile` that is neither a `Path` nor a `Url`."""
+
+    def identity(self) -> tuple[str | int, ...]:
+        """Numbers and words that change when the image does."""
 
 
 class StoredPixels(NamedTuple):

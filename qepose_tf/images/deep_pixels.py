@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 # White in pictures of 8, 10, 12, 14 and 16 bits; cameras store all of them in 16.
 _WHITES = (255, 1023, 4095, 16383, 65535)
@@ -43,6 +43,8 @@ def is_deep(image: Image.Image) -> bool:
     """Whether Pillow would cut the channels of a picture to their upper 8 bits."""
     if image.mode not in ("RGB", "RGBA", "LA", "RGBX", "RGBa"):
         return False
+    if not isinstance(image, ImageFile.ImageFile):
+        return False
     return any(";16" in str(tile.args) for tile in image.tile)
 
 
@@ -66,7 +68,7 @@ def decode_deep(content: bytes) -> np.ndarray | None:
     colours = values[..., 2::-1] if values.shape[2] > 2 else values[..., :1]
     pixels = np.broadcast_to(eight_bits(colours), (*values.shape[:2], 3))
     if values.shape[2] == 4:
-        full = 1.0 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
+        full = 1.0 if values.dtype.kind == "f" else 256.0**values.dtype.itemsize - 1
         opaque = np.clip(values[..., 3:] / full, 0, 1)
         pixels = (pixels * opaque + 255 * (1 - opaque) + 0.5).astype(np.uint8)
     return np.ascontiguousarray(pixels)

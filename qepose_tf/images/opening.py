@@ -5,7 +5,7 @@ import functools
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,14 +43,14 @@ class _RefusedError(ValueError):
 
 
 @contextmanager
-def opened(content: bytes | Path, name: str) -> Iterator[Image.Image]:
+def opened(content: bytes | Path, name: str) -> Generator[Image.Image, None, None]:
     """As `open_image`, closed again, with `named_faults` of all that is done inside."""
     with named_faults(name), open_image(content, name) as image:
         yield image
 
 
 @contextmanager
-def named_faults(name: str) -> Iterator[None]:
+def named_faults(name: str) -> Generator[None, None, None]:
     """Names the picture in whatever Pillow raises.
 
     Raises:

@@ -87,10 +87,8 @@ class Predictor:
             ValueError: An array is no picture, a folder holds none, or, at the end, no
                 picture at all could be read.
         """
-        if isinstance(sources, str | Path | np.ndarray | Image.Image):
-            sources = [sources]
         found: list[Source] = []
-        for source in sources:
+        for source in _listed(sources):
             if isinstance(source, str | Path):
                 found += find_images(source)
             else:
@@ -142,10 +140,8 @@ class Predictor:
         Raises:
             ValueError: An array is no picture.
         """
-        if isinstance(sources, str | Path | np.ndarray | Image.Image | Frame):
-            sources = [sources]
         self.failures = []
-        for found in self._loop(_pictures(sources)):
+        for found in self._loop(_pictures(_listed(sources))):
             if found.people is None:
                 logger.warning("skipped: %s", found.error)
                 self.failures.append((found.key, str(found.error)))
@@ -162,6 +158,13 @@ class Predictor:
                 keypoint_scores=keypoint_scores[kept],
                 skeleton=self.skeleton,
             )
+
+
+def _listed(sources: Iterable[Source] | Source) -> Iterable[Source]:
+    """One source as several."""
+    if isinstance(sources, str | Path | np.ndarray | Image.Image | Frame):
+        return [sources]
+    return sources
 
 
 def _pictures(sources: Iterable[Source]) -> Iterator[tuple[Source, Read]]:

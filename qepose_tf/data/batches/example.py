@@ -17,7 +17,11 @@ from qepose_tf.data.coco.ignore_regions import rasterise
 from qepose_tf.data.coco.pictures import read_record_image
 from qepose_tf.files.locations import Url
 from qepose_tf.files.whole_files import whole
-from qepose_tf.images.decoding import ImageFile, resize_image
+from qepose_tf.images.decoding import (
+    IdentifiedFile,
+    ImageFile,
+    resize_image,
+)
 from qepose_tf.ops.geometry import STRIDE, resize_matrix
 
 logger = logging.getLogger(__name__)
@@ -125,7 +129,7 @@ class ExampleLoader:
                 self._kept[row] = self._decode(record)
             image, ignore = self._kept[row]
         elif self._folder is not None:
-            image, ignore = self._from_folder(record)
+            image, ignore = self._from_folder(record, self._folder)
         else:
             image, ignore = self._decode(record)
         moved = resize_matrix((record.height, record.width), image.shape[:2])
@@ -146,11 +150,13 @@ class ExampleLoader:
         mask_hw = math.ceil(image.shape[0] / STRIDE), math.ceil(image.shape[1] / STRIDE)
         return image, rasterise(list(record.ignore), (height, width), mask_hw)
 
-    def _from_folder(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
+    def _from_folder(
+        self, record: ImageRecord, folder: Path
+    ) -> tuple[np.ndarray, np.ndarray]:
         seen = record.width, record.height, record.exif, record.ignore
         origin = (*_identity(record.file), self._max_short_side, *seen)
         name = hashlib.sha256(repr(origin).encode()).hexdigest()[:32]
-        path = self._folder / f"{name}.npz"
+        path = folder / f"{name}.npz"
         try:
             with np.load(path) as arrays:
                 return arrays["image"], arrays["ignore"]
@@ -176,8 +182,9 @@ class ExampleLoader:
 
 def _identity(file: ImageFile) -> tuple[str | int, ...]:
     """Where an image is, and what changes when the image does."""
-    if not isinstance(file, Path | Url):
+    if isinstance(file, IdentifiedFile):
         return file.identity()
+    assert isinstance(file, Path | Url)
     stat = file.stat()
     return str(file.resolve()), stat.st_mtime_ns, stat.st_size
 
