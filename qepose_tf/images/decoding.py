@@ -78,6 +78,11 @@ def read_image(source: str | ImageFile | bytes, exif: bool) -> np.ndarray:
     return turned(pixels, orientation) if exif else pixels
 
 
+def read_picture(source: str | ImageFile | bytes, exif: bool) -> Image.Image:
+    """As `read_image`, in Pillow's own form, for those who go on with Pillow."""
+    return Image.fromarray(read_image(source, exif))
+
+
 def decode_stored(content: bytes, name: str) -> StoredPixels:
     """Decodes an image in stored pixel order, and says how it is to be turned.
 
