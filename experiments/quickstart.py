@@ -14,6 +14,7 @@ from qepose_tf.building import read_datasets
 from qepose_tf.cli.terminal import guarded, json_text, show_log
 from qepose_tf.config.reading import load_config
 from qepose_tf.data.coco.dataset import CocoDataset
+from qepose_tf.data.coco.pictures import read_record_image
 from qepose_tf.evaluation.evaluate import Evaluation, evaluate
 from qepose_tf.exporting.exporter import Exporter
 from qepose_tf.files.whole_files import write_file
@@ -82,7 +83,7 @@ def _export(
 ) -> dict[str, float]:
     """Writes every format and returns its greatest pose difference in pixels."""
     records = scenes.records[:COMPARED_SCENES]
-    images = [read_image(record.file, exif=False) for record in records]
+    images = [read_record_image(record) for record in records]
     differences = {}
     with Exporter(model, images=images) as exporter:
         for name, file in EXPORTS.items():

@@ -48,6 +48,8 @@ def read_datasets(
             data.strict,
             categories=data.categories,
             person_size=data.person_size,
+            exif=data.exif,
+            check_images=data.check_images,
         )
 
     datasets = [read(source) for source in sources]
@@ -66,6 +68,8 @@ def read_dataset(
     *,
     categories: Sequence[str] | None = None,
     person_size: float | None = None,
+    exif: str = "auto",
+    check_images: str = "header",
 ) -> CocoDataset:
     """Reads a COCO file or prepared TFRecords, whichever is named.
 
@@ -76,6 +80,8 @@ def read_dataset(
         strict: Make every problem an error.
         categories: See `read_coco`, where the data set names none itself.
         person_size: See `read_coco`.
+        exif: See `read_coco`.
+        check_images: See `read_coco`; prepared images were checked before.
 
     Raises:
         ValueError: The data are not what they should be.
@@ -87,12 +93,15 @@ def read_dataset(
         "limit": source.limit,
         "only_labelled": source.only_labelled,
         "strict": strict,
+        "exif": exif,
     }
     if source.tfrecords is not None:
         coco = read_tfrecords(root / source.tfrecords, skeleton, **options)
     elif source.annotations is not None and source.images is not None:
         annotations, images = root / source.annotations, root / source.images
-        coco = read_coco(annotations, images, skeleton, **options)
+        coco = read_coco(
+            annotations, images, skeleton, check_images=check_images, **options
+        )
     else:
         raise ValueError("expected either annotations and images, or tfrecords")
     if source.all_people_labelled is None:

@@ -96,10 +96,11 @@ def _prepared(source: Path, images: list[str] | None) -> tuple[Any, str, dict, l
 
     if images:
         from qepose_tf.images.finding import find_images
+        from qepose_tf.images.readable import readable_images
 
-        found = find_images(images)[:CALIBRATION_IMAGES]
+        found = readable_images(find_images(images), CALIBRATION_IMAGES)
         contents = {str(file): file.read_bytes() for file in found}
-        pixels = [read_image(file, exif=True) for file in found]
+        pixels = list(found.values())
     else:
         contents, pixels = {}, []
     if source.suffix in (".yaml", ".yml"):

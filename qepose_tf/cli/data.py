@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from qepose_tf.cli.options import Json, Limit, check_outputs
+from qepose_tf.cli.options import Exif, Json, Limit, check_outputs
 from qepose_tf.cli.terminal import progress_bar, show_report
 
 
@@ -38,6 +38,7 @@ def prepare(
         ),
     ] = False,
     limit: Limit = None,
+    exif: Exif = "auto",
     workers: Annotated[
         int | None,
         typer.Option(
@@ -71,6 +72,7 @@ def prepare(
             person_size=person_size,
             only_labelled=only_labelled,
             limit=limit,
+            exif=exif,
             workers=workers,
             overwrite=overwrite,
             progress=progress,

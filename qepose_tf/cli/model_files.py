@@ -174,11 +174,10 @@ def _export_all(
 def _pictures(source: str | None, count: int) -> list:
     if source is None:
         return []
-    from qepose_tf.images.decoding import read_image
     from qepose_tf.images.finding import find_images
+    from qepose_tf.images.readable import readable_images
 
-    files = find_images(source)[:count]
-    return [read_image(file, exif=True) for file in files]
+    return list(readable_images(find_images(source), count).values())
 
 
 def _judge(

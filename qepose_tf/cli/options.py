@@ -60,6 +60,12 @@ Limit = Annotated[
 BatchSize = Annotated[
     int, typer.Option(metavar="N", min=1, help="Images that run together.")
 ]
+Exif = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|apply|ignore", help="Turn photos by EXIF, or as annotated."
+    ),
+]
 
 
 def protocol(

@@ -9,6 +9,7 @@ import typer
 from qepose_tf.cli.options import (
     PEOPLE,
     BatchSize,
+    Exif,
     Flip,
     Json,
     Limit,
@@ -50,6 +51,7 @@ def evaluate(
     ] = 0.0,
     batch_size: BatchSize = 8,
     limit: Limit = None,
+    exif: Exif = "auto",
     flip: Flip = False,
     scales: Scales = "1",
     nms_distance: NmsDistance = None,
@@ -73,7 +75,7 @@ def evaluate(
     The data set is given by --annotations and --images, by --tfrecords, or by the
     data.val of a --config.
     """
-    read = _scored_data(annotations, images, tfrecords, config, limit)
+    read = _scored_data(annotations, images, tfrecords, config, limit, exif)
     check_outputs(results, json_file)
     if calibration is not None:
         writable_folder(calibration)
@@ -105,6 +107,7 @@ def _scored_data(
     tfrecords: str | None,
     config: Path | None,
     limit: int | None,
+    exif: str,
 ) -> Callable[[Any], Any]:
     """Returns a function from a skeleton to the data set that the options name."""
     named = (bool(annotations), bool(images), bool(tfrecords), bool(config))
@@ -118,10 +121,12 @@ def _scored_data(
     root, options = Path(), {}
     if config:
         data = load_config(config).data
-        options = {"categories": data.categories, "person_size": data.person_size}
+        keys = ("categories", "person_size", "check_images")
+        options = {key: getattr(data, key) for key in keys}
         if data.val is None:
             raise ValueError(f"{config}: data.val: expected annotations and images")
         root = data.root
+        exif = data.exif if exif == "auto" else exif
         source = data.val.model_copy(update={"only_labelled": False})
     else:
         source = DatasetConfig(
@@ -132,7 +137,7 @@ def _scored_data(
     def read(skeleton: Any) -> Any:
         from qepose_tf.building import read_dataset
 
-        return read_dataset(source, root, skeleton, **options)
+        return read_dataset(source, root, skeleton, exif=exif, **options)
 
     return read
 
@@ -186,19 +191,21 @@ def predict(
 
     model, sources = model_and_sources(sources)
     min_score = shown_from(model) if min_score is None else min_score
-    files = find_images(sources)
+    files = find_images(sources, out)
     results = out / "results.json"
     check_outputs(results, json_file)
     seen = protocol(flip, scales, nms_distance, max_detections, score_threshold)
     predictor = Predictor(model, batch_size=batch_size, min_score=min_score, **seen)
     with progress_bar("predicting") as progress:
         pictures = write_predictions(
-            counted(predictor.predict(files), len(files), progress),
+            counted(predictor.outcomes(files), len(files), progress),
             out,
             predictor.skeleton,
             results,
             min_score=min_score,
         )
+    if not pictures:
+        predictor.refuse_nothing_read()
     if json_file == STDOUT:
         typer.echo(results.read_text())
         return

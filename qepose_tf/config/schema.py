@@ -176,6 +176,8 @@ class DataConfig(_Section):
     min_area: NonNegative = 1024.0
     cache: Literal["memory", "none"] | Path = "none"
     strict: Flag = False
+    exif: Literal["auto", "apply", "ignore"] = "auto"  # auto: as the sizes tell
+    check_images: Literal["header", "decode", "none"] = "header"
 
     @pydantic.model_validator(mode="after")
     def _check_source(self) -> "DataConfig":

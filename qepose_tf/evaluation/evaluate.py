@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from qepose_tf.data.batches.example import read_record_picture
 from qepose_tf.data.coco.dataset import CocoDataset, ImageRecord
 from qepose_tf.data.coco.person_area import MAX_AREA
+from qepose_tf.data.coco.pictures import read_record_image
 from qepose_tf.data.coco.results import coco_results
 from qepose_tf.evaluation.coco_evaluator import coco_evaluator
 from qepose_tf.evaluation.crowd_index import crowd_precision
@@ -157,7 +157,7 @@ def predict_coco(
 
     Args:
         model: A `PoseEstimator`.
-        coco: The data set. EXIF orientation is ignored, as in COCO's annotations.
+        coco: The data set. Each image is turned as it was annotated.
         batch_size: The number of images of one padded shape that run together; fewer
             run together at a scale above 1.
         min_score: Only detections with a higher score are kept.
@@ -169,7 +169,7 @@ def predict_coco(
     """
     loop = PoseLoop(Detector(model, **protocol), model.input_size, batch_size)
     records = _by_shape(coco, model.input_size)
-    pictures = ((record, partial(_pixels, record)) for record in records)
+    pictures = ((record, partial(read_record_image, record)) for record in records)
     results: list[dict[str, Any]] = []
     unreadable = 0
     for done, found in enumerate(loop(pictures), start=1):
@@ -201,10 +201,6 @@ def _by_shape(coco: CocoDataset, short_side: int) -> list[ImageRecord]:
         return fit_short_side(*hw, capped_short_side(*hw, short_side))[1]
 
     return sorted(coco.records, key=shape)
-
-
-def _pixels(record: ImageRecord) -> np.ndarray:
-    return np.asarray(read_record_picture(record))
 
 
 def coco_metrics(

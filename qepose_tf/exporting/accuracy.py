@@ -3,19 +3,19 @@
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from qepose_tf.data.coco.dataset import CocoDataset
+from qepose_tf.data.coco.pictures import read_record_image, readable_records
 from qepose_tf.data.coco.results import coco_results
 from qepose_tf.evaluation.evaluate import coco_metrics
 from qepose_tf.exporting.checks.clean_process import Answers, run_exported
 from qepose_tf.exporting.checks.comparison import Detections, compare
 from qepose_tf.exporting.checks.reference import keras_any_size, keras_fixed_size
 from qepose_tf.exporting.exporter import FORMATS, Exporter
-from qepose_tf.images.decoding import read_image
 from qepose_tf.images.letterbox import original_points
 
 logger = logging.getLogger(__name__)
@@ -78,6 +78,8 @@ class Judge:
         self, exporter: Exporter, coco: CocoDataset, max_ap_loss: float | None = None
     ) -> None:
         self.rows: list[Row] = []
+        # Every file is asked about the same pictures, so broken ones go before.
+        coco = replace(coco, records=readable_records(coco.records))
         self._exporter, self._coco = exporter, coco
         self._max_ap_loss = max_ap_loss
         self._references: dict[bool, tuple[list[Detections], float]] = {}
@@ -150,7 +152,7 @@ class Judge:
         return (image[None] for image in self._images())
 
     def _images(self) -> Iterator[np.ndarray]:
-        return (read_image(record.file, exif=False) for record in self._coco.records)
+        return map(read_record_image, self._coco.records)
 
     def _ap(self, found: Iterable[Detections], fixed: bool) -> float:
         records = self._coco.records

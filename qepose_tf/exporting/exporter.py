@@ -28,10 +28,10 @@ from qepose_tf.exporting.formats.saved_model import (
 )
 from qepose_tf.exporting.served_graph import float32_model
 from qepose_tf.files.whole_files import check_free, written_whole
-from qepose_tf.images.decoding import read_image
 from qepose_tf.images.drawn_image import made_image
 from qepose_tf.images.finding import find_images
 from qepose_tf.images.letterbox import fit_inside, inside_scale
+from qepose_tf.images.readable import readable_images
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.models.reading import load_model
 
@@ -338,8 +338,8 @@ def export(
             )
     check_format(format, precision)
     if isinstance(calibration, str | Path):
-        files = find_images(calibration)[:_CALIBRATION_IMAGES]
-        calibration = [read_image(file, exif=True) for file in files]
+        found = readable_images(find_images(calibration), _CALIBRATION_IMAGES)
+        calibration = list(found.values())
     with Exporter(model, calibration=calibration, **settings) as exporter:
         return exporter.write(format, path, precision, overwrite=overwrite)
 

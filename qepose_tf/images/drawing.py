@@ -55,7 +55,7 @@ def draw_poses(
     """
     image, poses = np.asarray(image), np.asarray(poses, np.float64)
     scores = np.asarray(scores)
-    visible = np.isfinite(poses).all(axis=-1)
+    visible = np.asarray(np.isfinite(poses).all(axis=-1))
     _check(image, poses, scores, skeleton)
     if keypoint_visible is not None:
         keypoint_visible = np.asarray(keypoint_visible)

@@ -1,32 +1,54 @@
 """The image files that paths, folders and patterns stand for."""
 
 import glob
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from qepose_tf.images.drawn_files import is_drawing
+
+logger = logging.getLogger(__name__)
+
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .png .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .jp2 .avif".split()
+    ".jpg .jpeg .jpe .jfif .jif .jfi .mpo .png .apng .bmp .dib .gif .webp .tif .tiff "
+    ".ppm .pgm .pbm .pnm .jp2 .j2k .jpx .jpf .avif .avifs .heic .heif .hif .tga".split()
 )
 
 
-def find_images(sources: Iterable[str | Path] | str | Path) -> list[Path]:
+def find_images(
+    sources: Iterable[str | Path] | str | Path, out: Path | None = None
+) -> list[Path]:
     """Lists the image files that paths, folders and glob patterns stand for.
 
     Files are taken whatever their name ends in; folders (not those below them) and
-    patterns give files with an image's suffix, sorted. Each file is listed once.
+    patterns give files with an image's suffix, sorted. Each file is listed once. What
+    `qepose predict` has drawn is no source of a folder or a pattern.
+
+    Args:
+        sources: One or many.
+        out: Where drawings will be written. A drawing there is no source even if it
+            is named, as shells do that expand a pattern.
 
     Raises:
-        FileNotFoundError: if a path doesn't exist.
-        ValueError: if a folder or a pattern holds no image, or nothing was asked for.
+        FileNotFoundError: A path does not exist.
+        ValueError: A folder or a pattern holds no image, or nothing was asked for.
     """
     if isinstance(sources, str | Path):
         sources = [sources]
     found: dict[Path, Path] = {}
+    drawings = 0
     for source in sources:
         for path in _matches(source):
+            if out is not None and path.parent.resolve() == out.resolve():
+                if is_drawing(path):
+                    drawings += 1
+                    continue
             found.setdefault(path.resolve(), path)
+    if drawings:
+        logger.info("%s: %d drawings of an earlier run are left out", out, drawings)
     if not found:
-        raise ValueError("expected an image, a folder or a pattern, got no source")
+        got = f"{drawings} drawings of an earlier run" if drawings else "no source"
+        raise ValueError(f"expected an image, a folder or a pattern, got {got}")
     return list(found.values())
 
 
@@ -41,8 +63,20 @@ def _matches(source: str | Path) -> list[Path]:
         candidates = [Path(name) for name in glob.glob(str(source), recursive=True)]
     else:
         raise FileNotFoundError(f"{source}: no such file or folder")
-    images = [p for p in candidates if p.suffix.lower() in IMAGE_SUFFIXES]
-    images = sorted(p for p in images if p.is_file())
-    if not images:
-        raise ValueError(f"{source}: expected images, found none")
-    return images
+    files = sorted(p for p in candidates if p.is_file())
+    images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
+    photos = [p for p in images if not is_drawing(p)]
+    if len(photos) < len(images):
+        drawings = len(images) - len(photos)
+        logger.info("%s: %d drawings of an earlier run are left out", source, drawings)
+    if len(images) < len(files):
+        logger.info(
+            "%s: %d files are left out, their names are not those of images (first: "
+            "%s); a file that is named itself is read whatever its name",
+            *(source, len(files) - len(images)),
+            next(p.name for p in files if p not in images),
+        )
+    if not photos:
+        others = " but drawings of an earlier run" if images else ""
+        raise ValueError(f"{source}: expected images, found none{others}")
+    return photos

@@ -69,7 +69,7 @@ class Detector:
         own = model.decoder_settings.to_dict()
         asked = _checked_decoding(nms_distance, max_detections, score_threshold)
         decoding = {**own, **asked}
-        self.max_detections = decoding["max_detections"]
+        self.max_detections = int(decoding["max_detections"])
         plain = not flip and decoding == own
         self._detect = _traced(model, None if plain else {"flip": flip, **decoding})
         self._merge = _merging(
@@ -137,14 +137,16 @@ def _traced(model: PoseEstimator, settings: dict[str, Any] | None) -> _Traced:
     key = None if settings is None else tuple(settings.values())
     if key in known:
         return known[key]
-    reference = weakref.ref(model)
+    known_weakly = weakref.ref(model)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
     def run(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        model = known_weakly()
+        assert model is not None  # Whoever calls this function holds its model.
         if settings is None:
-            outputs = reference()(images, training=False)
+            outputs = model(images, training=False)
         else:
-            outputs = detect(reference(), images, **settings)
+            outputs = detect(model, images, **settings)
         return outputs["poses"], outputs["scores"], outputs["keypoint_scores"]
 
     known[key] = run

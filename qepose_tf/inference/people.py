@@ -10,9 +10,23 @@ from PIL import Image
 from qepose_tf.data.coco.results import coco_results
 from qepose_tf.images.decoding import read_image
 from qepose_tf.images.drawing import draw_poses
+from qepose_tf.images.frames import Frame
 from qepose_tf.skeleton import Skeleton
 
-Source = Path | str | np.ndarray | Image.Image
+Source = Path | str | np.ndarray | Image.Image | Frame
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A picture that could not be read.
+
+    Attributes:
+        source: What was given, or a frame of it.
+        reason: One line that names it.
+    """
+
+    source: Source
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +34,8 @@ class ImagePoses:
     """The people found in one picture, best first; `len` counts them.
 
     Attributes:
-        source: The path, array or image that was given.
+        source: The path, array or image that was given; of a file of several
+            pictures, as animations are, the `Frame`.
         image_hw: Height and width of the picture, its EXIF orientation applied.
         poses: `[P, K, 2]` float32 (x, y) in the picture's pixels.
         scores: `[P]` float32, the predicted quality of each pose.
@@ -40,7 +55,7 @@ class ImagePoses:
 
     def __repr__(self) -> str:
         source = self.source
-        if not isinstance(source, str | Path):
+        if not isinstance(source, str | Path | Frame):
             source = "x".join(map(str, self.image_hw)) + " px"
         best = f", best score {self.scores[0]:.2f}" if len(self) else ""
         return f"<ImagePoses {source}: {len(self)} people{best}>"
@@ -55,6 +70,8 @@ class ImagePoses:
             return self.source
         if isinstance(self.source, Image.Image):
             return np.asarray(self.source.convert("RGB"))
+        if isinstance(self.source, Frame):
+            return self.source.pixels()
         return read_image(self.source, exif=True)
 
     def draw(self, min_score: float = 0.2, label: bool = False) -> Image.Image:

@@ -11,9 +11,10 @@ from PIL import Image
 
 from qepose_tf.images.decoding import read_image
 from qepose_tf.images.finding import find_images
+from qepose_tf.images.frames import Frame, FrameReader, frames_of
 from qepose_tf.inference.detector import Detector
-from qepose_tf.inference.loop import PoseLoop
-from qepose_tf.inference.people import ImagePoses, Source
+from qepose_tf.inference.loop import PoseLoop, Read
+from qepose_tf.inference.people import ImagePoses, Source, Unreadable
 from qepose_tf.models import PoseEstimator, load_model
 
 logger = logging.getLogger(__name__)
@@ -86,10 +87,8 @@ class Predictor:
             ValueError: An array is no picture, a folder holds none, or, at the end, no
                 picture at all could be read.
         """
-        if isinstance(sources, str | Path | np.ndarray | Image.Image):
-            sources = [sources]
         found: list[Source] = []
-        for source in sources:
+        for source in _listed(sources):
             if isinstance(source, str | Path):
                 found += find_images(source)
             else:
@@ -97,7 +96,10 @@ class Predictor:
         return self.predict(found)
 
     def predict(self, sources: Iterable[Source] | Source) -> Iterator[ImagePoses]:
-        """As a call, of single pictures only: no folder or pattern is looked into.
+        """As a call, of single files only: no folder or pattern is looked into.
+
+        A file of several pictures, as an animation or a TIFF of several pages, gives a
+        result for each.
 
         Args:
             sources: Paths, `[H, W, 3]` uint8 RGB arrays or PIL images; one or many.
@@ -107,20 +109,44 @@ class Predictor:
                 be read. One unreadable file among others is a warning and an entry in
                 `failures`.
         """
-        if isinstance(sources, str | Path | np.ndarray | Image.Image):
-            sources = [sources]
-        self.failures = []
-        pictures = (
-            (source, partial(_pixels, index, source))
-            for index, source in enumerate(sources)
-        )
         any_read = False
-        for found in self._loop(_checked(pictures)):
-            if found.error is not None:
+        for found in self.outcomes(sources):
+            if isinstance(found, ImagePoses):
+                any_read = True
+                yield found
+        if not any_read:
+            self.refuse_nothing_read()
+
+    def refuse_nothing_read(self) -> None:
+        """Says that no picture at all could be read, if any was tried.
+
+        Raises:
+            ValueError: There are failures.
+        """
+        if self.failures:
+            raise ValueError(
+                f"none of {len(self.failures)} pictures could be read, the first: "
+                f"{self.failures[0][1]}"
+            )
+
+    def outcomes(
+        self, sources: Iterable[Source] | Source
+    ) -> Iterator[ImagePoses | Unreadable]:
+        """As `predict`, with an entry for every picture that cannot be read, too.
+
+        Args:
+            sources: As of `predict`.
+
+        Raises:
+            ValueError: An array is no picture.
+        """
+        self.failures = []
+        for found in self._loop(_pictures(_listed(sources))):
+            if found.people is None:
                 logger.warning("skipped: %s", found.error)
                 self.failures.append((found.key, str(found.error)))
+                yield Unreadable(found.key, str(found.error))
                 continue
-            any_read = True
             poses, scores, keypoint_scores = (rows[0] for rows in found.people)
             # An empty row scores 0 and stays out whatever the threshold is.
             kept = scores > max(self.min_score, 0.0)
@@ -132,33 +158,62 @@ class Predictor:
                 keypoint_scores=keypoint_scores[kept],
                 skeleton=self.skeleton,
             )
-        if self.failures and not any_read:
-            raise ValueError(
-                f"none of {len(self.failures)} pictures could be read, the first: "
-                f"{self.failures[0][1]}"
-            )
 
 
-def _checked(pictures: Iterable[tuple[Source, Any]]) -> Iterator[tuple[Source, Any]]:
-    """Refuses arrays that are no pictures: the caller's mistake, not a broken file."""
-    for index, (source, read) in enumerate(pictures):
+def _listed(sources: Iterable[Source] | Source) -> Iterable[Source]:
+    """One source as several."""
+    if isinstance(sources, str | Path | np.ndarray | Image.Image | Frame):
+        return [sources]
+    return sources
+
+
+def _pictures(sources: Iterable[Source]) -> Iterator[tuple[Source, Read]]:
+    """What the loop takes; files of several pictures become their frames."""
+    for index, source in enumerate(sources):
         if isinstance(source, np.ndarray):
-            shape = source.shape
-            if source.ndim != 3 or shape[2] != 3 or source.dtype != np.uint8:
-                raise ValueError(
-                    f"picture {index}: expected a [H, W, 3] uint8 array, got "
-                    f"{list(shape)} {source.dtype}"
-                )
-            if not source.size:
-                raise ValueError(
-                    f"picture {index}: expected pixels, got {shape[0]}x{shape[1]}"
-                )
-        yield source, read
+            _check(index, source)
+        frames = frames_of(Path(source)) if isinstance(source, str | Path) else []
+        if not frames:
+            yield source, partial(_pixels, source)
+            continue
+        # Read here, in their order: each frame of an animation needs the one before.
+        reader = frames[0].reader.again()
+        for frame in frames:
+            yield frame, _read_now(reader, frame.number)
 
 
-def _pixels(index: int, source: Source) -> np.ndarray:
+def _check(index: int, array: np.ndarray) -> None:
+    """Refuses arrays that are no pictures: the caller's mistake, not a broken file."""
+    shape = array.shape
+    if array.ndim != 3 or shape[2] != 3 or array.dtype != np.uint8:
+        raise ValueError(
+            f"picture {index}: expected a [H, W, 3] uint8 array, got "
+            f"{list(shape)} {array.dtype}"
+        )
+    if not array.size:
+        raise ValueError(f"picture {index}: expected pixels, got {shape[0]}x{shape[1]}")
+
+
+def _read_now(reader: FrameReader, number: int) -> Read:
+    """A frame as the loop reads pictures: its fault is raised when it is asked for."""
+    try:
+        pixels = reader.read(number)
+    except (OSError, ValueError) as error:
+        fault = error
+    else:
+        return lambda: pixels
+
+    def broken() -> np.ndarray:
+        raise fault
+
+    return broken
+
+
+def _pixels(source: Source) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return source
     if isinstance(source, Image.Image):
         return np.asarray(source.convert("RGB"))
+    if isinstance(source, Frame):
+        return source.pixels()
     return read_image(source, exif=True)

@@ -77,7 +77,9 @@ def test_a_picture_without_people_is_written_too(tmp_path):
     nobody = result_of(source, points=(), scores=())
     (picture,) = write_predictions([nobody], tmp_path, ONE, tmp_path / "all.json")
     assert picture.exists()
-    assert json.loads((tmp_path / "all.json").read_text()) == []
+    assert json.loads((tmp_path / "all.json").read_text()) == [
+        {"image_id": 1, "people": 0, "file_name": str(source)}
+    ]
 
 
 @pytest.mark.parametrize("where", ["out", "json", "folder as json"])

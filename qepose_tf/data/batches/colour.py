@@ -35,11 +35,13 @@ def recolour(channels: list[tf.Tensor], factors: tf.Tensor) -> list[tf.Tensor]:
     Returns:
         The three channels, still of 0 to 255.
     """
-    brightness, contrast, saturation = tf.unstack(factors[..., None, None], axis=1)
+    brightness, contrast, saturation = tf.unstack(
+        tf.reshape(factors, [-1, 3, 1, 1]), num=3, axis=1
+    )
     bright = [_clip(values + 255.0 * brightness) for values in channels]
     means = [_mean(values) for values in bright]
     red, green, blue = contrasted = [
-        _clip((values - mean) * contrast + mean)
+        _clip(tf.subtract(values, mean) * contrast + mean)
         for values, mean in zip(bright, means, strict=True)
     ]
     # HSV's value is the largest channel, its saturation (value - least) / value: the
@@ -67,12 +69,13 @@ def finished_pixels(
         `[B, S, S, 3]` float32 in 0..255.
     """
     channels = tf.unstack(tf.cast(pixels, tf.float32), axis=1)
+    outsides = np.asarray(fill, np.float32)
     if factors is not None:
         channels = recolour(channels, factors)
     return tf.stack(
         [
             (values - outside) * cover + outside
-            for values, outside in zip(channels, np.float32(fill), strict=True)
+            for values, outside in zip(channels, outsides, strict=True)
         ],
         axis=-1,
     )

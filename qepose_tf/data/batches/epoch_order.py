@@ -141,7 +141,7 @@ def ordered_rows(
         count = None
 
         def read(epoch: np.ndarray) -> np.ndarray:
-            rows = order.of(epoch)
+            rows = order.of(int(epoch))
             rows = rows[: len(rows) // batch_size * batch_size]
             parts = rows.reshape(-1, shard[1], batch_size // shard[1], 2)
             first = (initial_step or 0) if epoch == initial_epoch else 0

@@ -14,12 +14,13 @@ from PIL import Image
 
 from qepose_tf.data.coco.dataset import CocoDataset, ImageRecord
 from qepose_tf.data.coco.ignore_regions import rasterise
+from qepose_tf.data.coco.pictures import read_record_image
 from qepose_tf.files.locations import Url
 from qepose_tf.files.whole_files import whole
 from qepose_tf.images.decoding import (
+    IdentifiedFile,
     ImageFile,
-    decode_picture,
-    read_content,
+    resize_image,
 )
 from qepose_tf.ops.geometry import STRIDE, resize_matrix
 
@@ -48,31 +49,6 @@ class Example(NamedTuple):
     area: np.ndarray
     original_area: np.ndarray
     everyone_labelled: bool = True
-
-
-def read_record_picture(record: ImageRecord) -> Image.Image:
-    """Decodes a record's image to RGB in stored pixel order.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: The file is broken, or not as large as the annotations say.
-    """
-    return decode_record_picture(record, read_content(record.file))
-
-
-def decode_record_picture(record: ImageRecord, content: bytes) -> Image.Image:
-    """As `read_record_picture`, of the file's content.
-
-    Raises:
-        ValueError: See `read_record_picture`.
-    """
-    picture = decode_picture(content, str(record.file), exif=False)
-    if picture.size != (record.width, record.height):
-        raise ValueError(
-            f"{record.file}: expected {record.width}x{record.height} pixels as "
-            f"annotated, got {picture.width}x{picture.height}"
-        )
-    return picture
 
 
 class ExampleLoader:
@@ -153,7 +129,7 @@ class ExampleLoader:
                 self._kept[row] = self._decode(record)
             image, ignore = self._kept[row]
         elif self._folder is not None:
-            image, ignore = self._from_folder(record)
+            image, ignore = self._from_folder(record, self._folder)
         else:
             image, ignore = self._decode(record)
         moved = resize_matrix((record.height, record.width), image.shape[:2])
@@ -165,19 +141,22 @@ class ExampleLoader:
         )
 
     def _decode(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
-        picture = read_record_picture(record)
-        hw = (record.height, record.width)
-        shrink = min(1.0, self._max_short_side / min(hw))
+        image = read_record_image(record)
+        height, width = image.shape[:2]
+        shrink = self._max_short_side / min(height, width)
         if shrink < 1:
-            width, height = (max(1, round(side * shrink)) for side in picture.size)
-            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-        mask_hw = tuple(math.ceil(side / STRIDE) for side in picture.size[::-1])
-        return np.asarray(picture), rasterise(list(record.ignore), hw, mask_hw)
+            sides = (max(1, round(side * shrink)) for side in (height, width))
+            image = resize_image(image, *sides)
+        mask_hw = math.ceil(image.shape[0] / STRIDE), math.ceil(image.shape[1] / STRIDE)
+        return image, rasterise(list(record.ignore), (height, width), mask_hw)
 
-    def _from_folder(self, record: ImageRecord) -> tuple[np.ndarray, np.ndarray]:
-        origin = (*_identity(record.file), self._max_short_side, record.ignore)
+    def _from_folder(
+        self, record: ImageRecord, folder: Path
+    ) -> tuple[np.ndarray, np.ndarray]:
+        seen = record.width, record.height, record.exif, record.ignore
+        origin = (*_identity(record.file), self._max_short_side, *seen)
         name = hashlib.sha256(repr(origin).encode()).hexdigest()[:32]
-        path = self._folder / f"{name}.npz"
+        path = folder / f"{name}.npz"
         try:
             with np.load(path) as arrays:
                 return arrays["image"], arrays["ignore"]
@@ -203,8 +182,9 @@ class ExampleLoader:
 
 def _identity(file: ImageFile) -> tuple[str | int, ...]:
     """Where an image is, and what changes when the image does."""
-    if not isinstance(file, Path | Url):
+    if isinstance(file, IdentifiedFile):
         return file.identity()
+    assert isinstance(file, Path | Url)
     stat = file.stat()
     return str(file.resolve()), stat.st_mtime_ns, stat.st_size
 

@@ -147,7 +147,7 @@ def train_dataset(
         row: np.ndarray, draw: np.ndarray, view: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         return _moved_example(
-            loader(row),
+            loader(int(row)),
             draw,
             view,
             augment=augment,
@@ -176,10 +176,10 @@ def train_dataset(
 
     @tf.function(jit_compile=True, autograph=False)
     def finish(pixels: tf.Tensor, colour: tf.Tensor, cover: tf.Tensor) -> tf.Tensor:
-        colour = colour if augment.recolours else None
-        return finished_pixels(pixels, colour, cover, fill)
+        factors = colour if augment.recolours else None
+        return finished_pixels(pixels, factors, cover, fill)
 
-    def finished(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, Any]]:
+    def finished(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, Any]]:
         cover = covered(batch.pop("backwards"), batch.pop("image_hw"), input_size)
         # Compiled apart from `covered`: fused with it, this takes 4 times as long.
         images = finish(batch.pop("pixels"), batch.pop("colour"), cover)
@@ -247,9 +247,9 @@ def _moved_example(
     if not example.everyone_labelled:
         kept = keypoints[area > 0]
         ignore |= unknown_background(kept, input_size // STRIDE, disc_radius)
-    backwards, size = np.float32(crop.backwards[:2]), np.float32(hw)
-    ignore = ignore[..., None].astype(np.float32)
-    return pixels, backwards, size, keypoints, area, ignore
+    backwards, size = crop.backwards[:2].astype(np.float32), np.array(hw, np.float32)
+    ignored = ignore[..., None].astype(np.float32)
+    return pixels, backwards, size, keypoints, area, ignored
 
 
 def _check_skeleton(coco: CocoDataset, model: TakesImages) -> None:

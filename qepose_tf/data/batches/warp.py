@@ -1,6 +1,7 @@
 """Pixels and ignored cells of a crop, sampled bilinearly from an image."""
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,13 +36,16 @@ def warp_image(image: np.ndarray, crop: Crop, input_size: int) -> np.ndarray:
         backwards = resize_matrix(hw, smaller).astype(np.float64) @ backwards
     image, backwards = _part_in_sight(image, backwards, input_size)
     pixels = cv2.warpAffine(
-        image,
+        # Equal to the bit and in half of the time: vectors hold whole pixels of four.
+        cv2.cvtColor(image, cv2.COLOR_RGB2RGBA),
         backwards[:2],
         (input_size, input_size),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return np.stack(cv2.split(pixels))
+    channels = np.empty((4, input_size, input_size), np.uint8)
+    cv2.split(pixels, list(channels))
+    return channels[:3]
 
 
 def _part_in_sight(
@@ -76,17 +80,17 @@ def covered(backwards: tf.Tensor, image_hw: tf.Tensor, input_size: int) -> tf.Te
         `[B, S, S]` float32, 0 to 1.
     """
     steps = tf.range(input_size, dtype=tf.float32)
-    backwards = backwards[..., None, None]  # [B, 2, 3, 1, 1]
+    # [B, 1, 1] each
+    entries = tf.unstack(tf.reshape(backwards, [-1, 6, 1, 1]), num=6, axis=1)
+    height, width = tf.unstack(tf.reshape(image_hw, [-1, 2, 1, 1]), num=2, axis=1)
+    a, b, left, c, d, top = entries
 
-    def margin(axis: int) -> tf.Tensor:
-        down = backwards[:, axis, 1] * steps[:, None] + backwards[:, axis, 2]
-        place = backwards[:, axis, 0] * steps + down  # [B, S, S]
-        length = image_hw[:, 1 - axis, None, None]
-        return tf.minimum(place + 0.5, length - 0.5 - place)
+    def margin(across: Any, down: Any, start: Any, length: Any) -> tf.Tensor:
+        place = across * steps + (down * tf.reshape(steps, [-1, 1]) + start)
+        return tf.minimum(place + 0.5, length - 0.5 - place)  # [B, S, S]
 
-    (a, b), (c, d) = (tf.unstack(backwards[:, i, :2], axis=1) for i in range(2))
     step = tf.sqrt(tf.abs(a * d - b * c))
-    inside = tf.minimum(margin(0), margin(1)) / step
+    inside = tf.minimum(margin(a, b, left, width), margin(c, d, top, height)) / step
     return tf.clip_by_value(inside + 0.5, 0.0, 1.0)
 
 

@@ -19,6 +19,7 @@ from qepose_tf.data.coco.kept_annotations import kept_annotations
 from qepose_tf.data.coco.learnable import check_learnable
 from qepose_tf.data.coco.listing import existing_images, list_images
 from qepose_tf.data.coco.numbers import MAX_POSITION, Numbers, read_numbers
+from qepose_tf.data.coco.pictures import usable_images
 from qepose_tf.data.coco.problems import Problems
 from qepose_tf.data.coco.shown import plot, summary
 from qepose_tf.files.locations import Location, Url, location
@@ -43,6 +44,8 @@ class ImageRecord:
         everyone_labelled: False where people may stand that nobody has labelled, so
             that what looks like background is not known to be any. The file says it of
             an image by `"all_people_labelled": 0`.
+        exif: Whether the camera's orientation is applied when the image is read:
+            "auto" decides by width and height, see `pictures.is_turned`.
     """
 
     image_id: int
@@ -54,6 +57,7 @@ class ImageRecord:
     boxes: np.ndarray
     ignore: tuple[Region, ...]
     everyone_labelled: bool = True
+    exif: str = "auto"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -168,6 +172,8 @@ def read_coco(
     only_labelled: bool = False,
     strict: bool = False,
     require_images: bool = True,
+    exif: str = "auto",
+    check_images: str = "header",
     content: bytes | None = None,
 ) -> CocoDataset:
     """Reads a COCO keypoint file.
@@ -189,7 +195,11 @@ def read_coco(
         only_labelled: Leave out images without a person that has a labelled keypoint;
             of COCO's train2017 these are half, and the paper trains on the others.
         strict: Make every problem an error.
-        require_images: Leave out images whose file is missing.
+        require_images: Leave out images whose file is missing or cannot be used.
+        exif: "auto" turns a photo by its EXIF orientation where the annotated size is
+            that of the turned photo; "apply" turns all, "ignore" none.
+        check_images: What is read of each local image to see whether it can be used:
+            its "header", all of it ("decode"), or "none".
         content: What is in the JSON file, where that has been read.
 
     Raises:
@@ -222,6 +232,9 @@ def read_coco(
     images, row_of_id = list_images(listing, limit, problems)
     if require_images:
         images, row_of_id = existing_images(images, row_of_id, folder, problems)
+        images, row_of_id = usable_images(
+            images, row_of_id, folder, exif, check_images, problems
+        )
     found = reader.checked(images, row_of_id, labels["images"], problems)
     if not found.person.any():
         problems.add(1, "data set without any person that has a labelled keypoint")
@@ -231,7 +244,7 @@ def read_coco(
         raise ValueError(
             f"{path}: expected an image {wanted}, got none of {len(labels['images'])}"
         )
-    records = _records(images, folder, found)
+    records = _records(images, folder, found, exif)
     return CocoDataset(
         *(path, folder, skeleton, records, ids[0], (images, found)),
         categories=names,
@@ -297,7 +310,7 @@ class _Reader:
 
 
 def _records(
-    images: list[dict[str, Any]], images_dir: Path | Url, found: Annotations
+    images: list[dict[str, Any]], images_dir: Path | Url, found: Annotations, exif: str
 ) -> list[ImageRecord]:
     people = np.flatnonzero(found.person)
     order = people[np.argsort(found.image[people], kind="stable")]
@@ -318,6 +331,7 @@ def _records(
             boxes[ends[row] : ends[row + 1]],
             tuple(found.regions.get(row, ())),
             image.get("all_people_labelled") != 0,
+            exif,
         )
         for row, image in enumerate(images)
     ]

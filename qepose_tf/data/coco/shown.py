@@ -7,18 +7,13 @@ import numpy as np
 from PIL import Image
 
 from qepose_tf.data.coco.ignore_regions import Region
-from qepose_tf.images.decoding import ImageFile, read_image
+from qepose_tf.data.coco.pictures import Annotated, read_record_image
 from qepose_tf.images.drawing import draw_poses
 from qepose_tf.skeleton import Skeleton
 
 
-class Record(Protocol):
+class Record(Annotated, Protocol):
     """Those attributes of an `ImageRecord` that are shown."""
-
-    @property
-    def file(self) -> ImageFile:
-        """Where the image is."""
-        ...
 
     @property
     def keypoints(self) -> np.ndarray:
@@ -87,7 +82,7 @@ def plot(skeleton: Skeleton, record: Record) -> Image.Image:
         ValueError: The image's file is broken.
     """
     drawn = draw_poses(
-        read_image(record.file, exif=False),
+        read_record_image(record),
         record.keypoints[..., :2],
         np.ones(len(record.area)),
         skeleton,

@@ -32,6 +32,7 @@ def read_tfrecords(
     limit: int | None = None,
     only_labelled: bool = False,
     strict: bool = False,
+    exif: str = "auto",
 ) -> CocoDataset:
     """Reads what `qepose prepare` wrote; no image is read yet.
 
@@ -46,6 +47,7 @@ def read_tfrecords(
         limit: Keep only so many images, the first.
         only_labelled: As in `read_coco`; the limit counts what remains.
         strict: Make images that were left out in preparation an error.
+        exif: As in `read_coco`; "auto" does as the preparation did.
 
     Returns:
         The data set as `read_coco` reads it from the same annotations and options; its
@@ -78,8 +80,10 @@ def read_tfrecords(
             raise ValueError(line)
         logger.warning("%s", line)
     shards = [Shard(folder / shard["name"]) for shard in manifest["shards"]]
+    if exif == "auto":
+        exif = manifest.get("exif") or exif
     content = read_index_file(folder, manifest)
-    records = unpack_index(content, shards, only_labelled, limit)
+    records = unpack_index(content, shards, only_labelled, limit, exif)
     path = folder / ANNOTATIONS
     return CocoDataset(
         *(path, folder, skeleton, records, manifest["category_id"]),

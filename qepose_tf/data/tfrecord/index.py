@@ -76,7 +76,11 @@ def pack_index(
 
 
 def unpack_index(
-    content: bytes, shards: Sequence[Shard], only_labelled: bool, limit: int | None
+    content: bytes,
+    shards: Sequence[Shard],
+    only_labelled: bool,
+    limit: int | None,
+    exif: str = "auto",
 ) -> list[ImageRecord]:
     """Reads records back.
 
@@ -85,6 +89,7 @@ def unpack_index(
         shards: By number.
         only_labelled: Leave out images without a person that has a labelled keypoint.
         limit: Keep only so many of the others, the first.
+        exif: Of the records.
 
     Returns:
         The records as they were; regions are compressed RLEs, files `StoredImage`s.
@@ -121,6 +126,7 @@ def unpack_index(
                 arrays["boxes"][persons],
                 tuple({"size": [height, width], "counts": code} for code in ignore),
                 everyone[row],
+                exif,
             )
         )
     return records

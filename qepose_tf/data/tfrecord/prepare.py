@@ -71,6 +71,7 @@ def prepare(
     person_size: float | None = None,
     only_labelled: bool = False,
     limit: int | None = None,
+    exif: str = "auto",
     workers: int | None = None,
     overwrite: bool = False,
     progress: Progress = lambda done, total: None,
@@ -91,6 +92,7 @@ def prepare(
         person_size: See `read_coco`.
         only_labelled: See `read_coco`.
         limit: See `read_coco`.
+        exif: See `read_coco`; `read_tfrecords` reads the images the same way.
         workers: Threads, each writes a shard at a time; by default one per CPU.
         overwrite: Whether what an earlier call wrote is written anew.
         progress: Called with (images done, images in all) after each image.
@@ -117,6 +119,8 @@ def prepare(
         "person_size": person_size,
         "only_labelled": only_labelled,
         "limit": limit,
+        # Folders that were begun before there was a choice say nothing.
+        "exif": None if exif == "auto" else exif,
         "num_shards": num_shards,
     }
     folder = UnfinishedFolder(writable_folder(target))
@@ -152,6 +156,7 @@ def _source(
         limit=asked["limit"],
         only_labelled=asked["only_labelled"],
         require_images=False,
+        exif=asked["exif"] or "auto",
         content=content,
     )
     records = coco.records

@@ -11,9 +11,9 @@ from typing import Any
 import tensorflow as tf
 from PIL import Image
 
-from qepose_tf.data.batches.example import decode_record_picture
 from qepose_tf.data.coco.dataset import ImageRecord
 from qepose_tf.data.coco.ignore_regions import encoded
+from qepose_tf.data.coco.pictures import decode_record_image
 from qepose_tf.data.tfrecord.stored_image import FRAME_HEAD, FRAME_TAIL
 from qepose_tf.images.decoding import read_content
 
@@ -56,7 +56,7 @@ def write_shard(
             for row, record in enumerate(records):
                 try:
                     content = read_content(record.file)
-                    decode_record_picture(record, content)
+                    decode_record_image(record, content)
                 except (FileNotFoundError, ValueError) as error:
                     reason = str(error).removeprefix(f"{record.file}: ")
                     entry = {"row": row, "image_id": record.image_id}

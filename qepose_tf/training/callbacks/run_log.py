@@ -3,7 +3,8 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from qepose_tf.data.coco.dataset import CocoDataset
+from qepose_tf.data.coco.dataset import CocoDataset, ImageRecord
+from qepose_tf.data.coco.pictures import read_record_image
 from qepose_tf.evaluation.evaluate import Evaluation
 from qepose_tf.files.whole_files import write_file
-from qepose_tf.images.decoding import read_image
 from qepose_tf.images.drawing import draw_poses
 from qepose_tf.training.callbacks.validation import CocoAP, is_due
 from qepose_tf.training.run_folder.state import RunState
@@ -83,7 +84,7 @@ class TensorBoardLog(keras.callbacks.Callback):
     Args:
         folder: for the event file.
         validation: whose predictions are drawn; it stands before this callback.
-        num_pictures: the first images of its dataset.
+        num_pictures: the first images of its dataset that can be read.
         histograms: write those of the weights, too.
         crops: draws pictures of the training, `[H, W, 3]` uint8.
         every: epochs from one time that crops are drawn to the next.
@@ -146,11 +147,20 @@ class TensorBoardLog(keras.callbacks.Callback):
             self._writer = None
 
     def _write_pictures(self, coco: CocoDataset, results: list[dict[str, Any]]) -> None:
-        for record in coco.records[: self.num_pictures]:
+        for record, image in islice(_readable(coco), self.num_pictures):
             found = [r for r in results if r["image_id"] == record.image_id]
             poses = np.array([r["keypoints"] for r in found], np.float32)
             poses = poses.reshape(-1, coco.skeleton.num_keypoints, 3)[..., :2]
             scores = np.array([r["score"] for r in found], np.float32)
-            image = read_image(record.file, exif=False)
             drawn = draw_poses(image, poses, scores, coco.skeleton)
             tf.summary.image(f"predictions/{record.image_id}", drawn[None])
+
+
+def _readable(coco: CocoDataset) -> Iterator[tuple[ImageRecord, np.ndarray]]:
+    """Records with their pixels; the evaluation has warned of broken pictures."""
+    for record in coco.records:
+        try:
+            image = read_record_image(record)
+        except (OSError, ValueError):
+            continue
+        yield record, image

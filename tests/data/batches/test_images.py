@@ -6,8 +6,8 @@ import tensorflow as tf
 from PIL import Image
 
 from qepose_tf.data.batches.crop import AugmentSettings
-from qepose_tf.data.batches.example import read_record_picture
 from qepose_tf.data.coco.dataset import read_coco
+from qepose_tf.data.coco.pictures import read_record_image
 from qepose_tf.skeleton import COCO
 from tests.data.coco_files import image, person
 from tests.data.pipelines import (
@@ -76,7 +76,7 @@ def test_every_image_mode_goes_through(tmp_path):
     ((images, _),) = train(coco, batch_size=len(modes), strict=True)
     np.testing.assert_allclose(images[:, 32, 32], expected, rtol=1e-5)
     for record in coco.records:
-        assert (np.asarray(read_record_picture(record))[32, 32] == 255).all()
+        assert (read_record_image(record)[32, 32] == 255).all()
 
 
 def test_exif_orientation_is_ignored_in_training_and_evaluation(tmp_path):
@@ -87,7 +87,7 @@ def test_exif_orientation_is_ignored_in_training_and_evaluation(tmp_path):
     exif[0x0112] = 3  # upside down
     Image.fromarray(turned).save(coco.records[0].file, exif=exif)
     ((images, _),) = train(coco, batch_size=1)
-    stored = np.asarray(read_record_picture(coco.records[0]))
+    stored = read_record_image(coco.records[0])
     for pixels in (images[0], stored):
         assert pixels[4, 32, 0] > MEAN[0] > pixels[60, 32, 0]
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from qepose_tf.data.batches.example import ExampleLoader, read_record_picture
+from qepose_tf.data.batches.example import ExampleLoader
 from qepose_tf.data.coco.dataset import read_coco
 from qepose_tf.data.coco.ignore_regions import rasterise
+from qepose_tf.data.coco.pictures import read_record_image
 from qepose_tf.data.tfrecord.dataset import read_tfrecords
 from qepose_tf.data.tfrecord.prepare import prepare
 from qepose_tf.evaluation.evaluate import predict_coco
@@ -61,7 +62,7 @@ def expect_equal_batches(plain, stored, **options):
     ):
         assert same(first, second)
     for first, second in zip(plain.records, stored.records, strict=True):
-        pictures = (np.asarray(read_record_picture(one)) for one in (first, second))
+        pictures = (read_record_image(one) for one in (first, second))
         np.testing.assert_array_equal(*pictures)
 
 

@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from qepose_tf.evaluation.evaluate import Evaluation
 from qepose_tf.training.callbacks.run_log import CsvLog, LearningRate, TensorBoardLog
+from qepose_tf.training.callbacks.validation import CocoAP
 from qepose_tf.training.optimizer import WarmupStepDecay
 from qepose_tf.training.run_folder.state import RunState
+from tests.data.pipelines import three_images
 from tests.training.tiny_model import fit, tiny_data, tiny_model
 
 
@@ -121,3 +124,16 @@ def test_tensorboard_has_histograms_on_request(tmp_path):
     fit(tiny_model(), tiny_data(1), [TensorBoardLog(tmp_path, histograms=True)])
     found = scalars(tmp_path)
     assert {name.split("/")[-1] for name in found} >= {"kernel", "bias"}
+
+
+def test_a_broken_picture_among_the_first_is_not_drawn_and_not_fatal(tmp_path):
+    coco = three_images(tmp_path)
+    broken = coco.records[0].file
+    broken.write_bytes(broken.read_bytes()[:60])
+    validation = CocoAP(coco)
+    validation.evaluation = Evaluation({"AP": 0.5}, [], 0.0)
+    board = TensorBoardLog(tmp_path / "log", validation, num_pictures=2)
+    fit(tiny_model(), tiny_data(1), [board])
+    drawn = [name for name in scalars(tmp_path / "log") if "predictions/" in name]
+    ids = [record.image_id for record in coco.records[1:]]
+    assert [int(name.split("/")[1]) for name in drawn] == ids

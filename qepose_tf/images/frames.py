@@ -1,0 +1,106 @@
+"""Files of several pictures: animations, and TIFFs of several pages."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from qepose_tf.images.decoding import to_rgb
+from qepose_tf.images.opening import named_faults, open_image, opened
+from qepose_tf.images.orientation import orientation_of, turned
+
+# Of other formats, further pictures are views or copies of the first: a MPO's second
+# eye, a HEIC's burst.
+_FORMATS = frozenset(("GIF", "TIFF", "PNG", "WEBP", "AVIF"))
+_SUBFILE = 254  # TIFF's tag that says what a page is
+_NO_PAGE = 1 | 4  # a smaller copy of another page, or its mask
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a file that holds several.
+
+    Attributes:
+        path: Of the file.
+        number: From 1.
+        reader: Decodes frames of the file, fastest in their order.
+    """
+
+    path: Path
+    number: int
+    reader: "FrameReader"
+
+    def __str__(self) -> str:
+        return f"{self.path}, frame {self.number}"
+
+    def pixels(self) -> np.ndarray:
+        """The picture, `[H, W, 3]` uint8, upright.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: This frame is broken.
+        """
+        return self.reader.read(self.number)
+
+
+class FrameReader:
+    """Decodes the frames of a file one after another.
+
+    Args:
+        path: Of the file.
+        numbers: Which frames are pictures of their own, from 0, in order.
+    """
+
+    def __init__(self, path: Path, numbers: Sequence[int]) -> None:
+        self._path = path
+        self._numbers = numbers
+        self._lock = threading.Lock()
+        self._image: Image.Image | None = None
+
+    def again(self) -> "FrameReader":
+        """Another reader of the same frames, which has a place of its own."""
+        return FrameReader(self._path, self._numbers)
+
+    def read(self, number: int) -> np.ndarray:
+        """Frame `number`, from 1: `[H, W, 3]` uint8.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: The frame is broken.
+        """
+        name = f"{self._path}, frame {number}"
+        with self._lock, named_faults(name):
+            if self._image is None:
+                self._image = open_image(self._path.read_bytes(), name)
+            self._image.seek(self._numbers[number - 1])
+            self._image.load()
+            return turned(to_rgb(self._image), orientation_of(self._image))
+
+
+def frames_of(path: Path) -> list[Frame]:
+    """The pictures of a file that holds several; none of one that holds one.
+
+    Nor of one that is missing or broken: whoever reads it is told so.
+    """
+    try:
+        with opened(path, str(path)) as image:
+            if image.format not in _FORMATS or getattr(image, "n_frames", 1) < 2:
+                return []
+            count = getattr(image, "n_frames", 1)
+            numbers = [n for n in range(count) if _is_picture(image, n)]
+    except (OSError, ValueError):
+        return []
+    reader = FrameReader(path, numbers)
+    frames = [Frame(path, number, reader) for number in range(1, len(numbers) + 1)]
+    return frames if len(frames) > 1 else []
+
+
+def _is_picture(image: Image.Image, number: int) -> bool:
+    """False for the small copies and masks that a TIFF keeps of its pages."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return True
+    image.seek(number)
+    return not image.tag_v2.get(_SUBFILE, 0) & _NO_PAGE
