@@ -63,7 +63,7 @@ def parts(config_file: Path) -> dict[str, Callable[[], object]]:
         return tape.gradient(total, model.body.trainable_weights)
 
     def step(packed: bool, rows: int) -> Callable[[], object]:
-        pose_training.sizes_may_vary = lambda: packed
+        setattr(pose_training, "sizes_may_vary", lambda: packed)  # noqa: B010, typed
         labels = facts(batch, side, FEW, rows)
         run = tf.function(lambda: model.train_step((images, labels)), autograph=False)
         run()  # is traced here, as `_PACKED` may change afterwards

@@ -115,7 +115,8 @@ def _scored_data(
     from qepose_tf.config.reading import load_config
     from qepose_tf.config.schema import DatasetConfig
 
-    root, options = Path(), {}
+    root = Path()
+    options: dict[str, Any] = {}
     if config:
         data = load_config(config).data
         options = {"categories": data.categories, "person_size": data.person_size}
