@@ -33,9 +33,10 @@ test-fast: .venv/installed ## the tests of the inner loop, WORKERS of them at on
 test-jax: .venv/installed-jax ## ops, layers and models on the JAX backend
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/ops tests/layers tests/models
 
-lint: .venv/installed ## ruff: lint and format
+lint: .venv/installed ## ruff: lint and format; ty: types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ty check qepose_tf
 
 overfit-coco: .venv/installed ## 45 real images, then their AP and that of 39 others
 	$(BIN)/qepose train configs/coco_overfit.yaml --overwrite

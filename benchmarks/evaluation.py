@@ -1,11 +1,11 @@
-"""Evaluation in batches of one padded shape, against one image at a time.
+"""Times evaluation in batches of one padded shape against one image at a time.
 
     python benchmarks/evaluation.py MODEL.keras --annotations A.json --images DIR
 
-`predict_coco` on the same images with batch size 1, 8 and 16, in turn; both paths read,
-letterbox, detect and turn poses into COCO results. Scoring them is COCO's own work and
-the same for each. A small data set counts several times, up to 200 images: building the
-pipeline, once for each call, would hide what an image takes.
+`predict_coco` runs in turn on the same images with batch sizes 1, 8 and 16. All of them
+read, letterbox, detect and convert poses to COCO results. COCO's metrics, which take
+the same time for each, are not timed. A small data set is repeated up to 200 images, so
+that the start of the pipeline in each call does not dominate.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("model", type=Path)
     parser.add_argument("--annotations", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--repeat", type=int, help="so often each image counts")
+    parser.add_argument("--repeat", type=int, help="how often each image is used")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What it takes to export a large model, and what each file does with real images.
+"""Measures the export of a large model, and its poses on real images.
 
     python benchmarks/exports.py CONFIG IMAGES [--out DIR]
 
@@ -27,7 +27,7 @@ COLUMNS = ("seconds", "GiB", "MB", "median px", "max px", "same cells", "people"
 
 
 def measured(model: Path, format: str, precision: str, out: Path, images: Path) -> dict:
-    """Exports in a process of its own; its figures by the names of `COLUMNS`."""
+    """Exports in a process of its own, and returns the values of `COLUMNS`."""
     report = out.with_name("report.json")
     words: list[str | Path] = [sys.executable, "-c"]
     words += ["import sys, qepose_tf.cli as c; sys.exit(c.main())"]
@@ -64,7 +64,7 @@ def main() -> None:
         out = options.out or Path(folder)
         out.mkdir(parents=True, exist_ok=True)
         file = out / "untrained.keras"
-        # In a process of its own: what this one once held would count as an export's.
+        # In a process of its own, whose memory does not count as that of an export.
         words = [sys.executable, Path(__file__).with_name("settle.py")]
         words += [options.config, options.images, file]
         subprocess.run([str(word) for word in words], check=True)

@@ -1,12 +1,12 @@
-"""How near inference and a training step come to a device's limit.
+"""Measures how close inference and training come to the limit of a device.
 
     KERAS_BACKEND=jax|torch|tensorflow python benchmarks/gpu.py [--json FILE]
 
-Runs on the first GPU that the backend sees, or on the CPU, and says which. Inference is
-uint8 images in, poses out; a training step is Keras' own `train_on_batch`. Random
-weights: neither time depends on what a model has learnt. Beside each, in turn, the
-body alone of timm in PyTorch, channels last, where PyTorch and timm are installed.
-TensorFlow is needed only as the backend.
+The script runs on the first GPU that the backend finds, or on the CPU. Inference takes
+uint8 images and returns poses; a training step is Keras' own `train_on_batch`. The
+weights are random, for the times do not depend on them. If PyTorch and timm are
+installed, the body of timm in PyTorch, channels last, is timed in turn. TensorFlow is
+needed only as a backend.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-# JAX would take three quarters of the memory for itself, the peer's share, too.
+# JAX would reserve three quarters of the memory, and the peer would have too little.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import keras
@@ -47,12 +47,12 @@ OUT_OF_MEMORY = ("out of memory", "RESOURCE_EXHAUSTED", "OOM when allocating")
 
 @dataclass(frozen=True)
 class Work:
-    """What is timed, ready to run.
+    """A call that is timed.
 
     Attributes:
-        run: does it once, and returns when the device has done it.
-        flops: floating-point operations of the convolutions and products in it.
-        bytes: most of the device's memory that it takes; None where nobody counts.
+        run: A function that runs it once and returns when the device has finished.
+        flops: The floating-point operations of its convolutions and products.
+        bytes: The peak of the device's memory, or None if it is not known.
     """
 
     run: Callable[[], object]
@@ -63,7 +63,7 @@ class Work:
 def our_work(
     step: str, options: Namespace, batch: int, dtype: str, device: Device
 ) -> Work:
-    """Inference or a training step of the pose estimator, run once."""
+    """Returns inference or a training step of the pose estimator, after a first run."""
     count = device.memory_counter()
     keras.utils.set_random_seed(0)
     model = PoseEstimator(
@@ -107,7 +107,7 @@ def _training(
 
 
 def timm_work(step: str, options: Namespace, batch: int, dtype: str) -> Work:
-    """The same step of timm's body, and an optimiser's step on the sum of its maps."""
+    """Returns the same step of timm's body, after a first run."""
     from timm_body import TimmBody
 
     body = TimmBody(options.peer, options.size, batch, dtype)
@@ -119,7 +119,7 @@ def timm_work(step: str, options: Namespace, batch: int, dtype: str) -> Work:
 def product_limit(
     dtype: str, sizes: tuple[int, ...], device: Device, runs: int
 ) -> float:
-    """FLOP/s of the fastest square matrix product."""
+    """Returns the speed of the fastest product of square matrices in FLOP/s."""
     calls = {}
     for side in sizes:
         factors = [keras.random.normal((side, side), dtype=dtype) for _ in range(2)]
@@ -131,7 +131,7 @@ def product_limit(
 def add_row(
     report: Report, name: str, place: str, work: Work, timing: Timing, **more: Any
 ) -> None:
-    """A row: what was measured, and how far it is from the limit."""
+    """Adds a row with the measurements and their share of the limit."""
     flops = work.flops / timing.median
     limit = more.pop("limit")
     report.add(
@@ -158,7 +158,7 @@ def add_rows(
     limit: float,
     device: Device,
 ) -> None:
-    """Our row and timm's, timed in turn; one row without figures if memory ends."""
+    """Adds our row and timm's, or a row without values if memory is too small."""
     name = f"{options.backbone}, {step}"
     backend = f"{keras.backend.backend()} on {device.name}"
     try:
@@ -189,7 +189,7 @@ def add_rows(
 
 
 def arguments() -> Namespace:
-    """The options, checked."""
+    """Reads and checks the options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--backbone", default="w32", choices=sorted(VARIANTS))
@@ -224,7 +224,7 @@ def arguments() -> Namespace:
 
 
 def limits(options: Namespace, device: Device) -> dict[str, float]:
-    """FLOP/s by type, as given or measured."""
+    """Returns the limits in FLOP/s by type, as given or measured."""
     if options.peak_tflops:
         return {
             dtype: 1e12 * tflops
@@ -252,7 +252,7 @@ def main() -> None:
         "limit_tflops": {dtype: flops / 1e12 for dtype, flops in found.items()},
         "limit": "given" if options.peak_tflops else "largest matrix product measured",
     }
-    # From little to much: JAX's peak of memory never falls.
+    # Small batches come first, for JAX's peak of memory never falls.
     for step in [step for step in STEPS if step in options.step]:
         for batch in sorted(options.batch):
             for dtype in sorted(options.dtype):

@@ -1,4 +1,4 @@
-"""What is asked of W32 at 512 px, from the rows that `qepose benchmark` wrote."""
+"""The targets of W32 at 512 px, computed from the rows of `qepose benchmark`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,10 +11,10 @@ _FILES = ("tflite", "onnx", "openvino")
 
 
 def inference_targets(rows: Sequence[Mapping[str, Any]]) -> list[Target]:
-    """The targets whose rows were measured.
+    """Returns the targets whose rows were measured.
 
     Args:
-        rows: of the benchmark's JSON.
+        rows: The rows in the JSON file of the benchmark.
     """
     by_name = {row["name"]: row for row in rows}
     ours, fastest = stages.PIXELS, _fastest(rows)
@@ -44,7 +44,7 @@ def inference_targets(rows: Sequence[Mapping[str, Any]]) -> list[Target]:
 
 
 def _fastest(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """The fastest exported file that is not rounded to eight bits."""
+    """Returns the name of the fastest exported file that is not in eight bits."""
     files = {
         row["name"]: row["median ms"]
         for row in rows

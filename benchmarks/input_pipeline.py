@@ -1,11 +1,11 @@
-"""The training input pipeline alone, against a loop of OpenCV calls.
+"""Times the training input pipeline against a loop of OpenCV calls.
 
     python benchmarks/input_pipeline.py [--coco DIR] [--rounds N] [--json FILE]
 
 Both make the same batches of the paper's recipe (512 px, its augmentation) from COCO's
-training images, each in a process of its own that is pinned to one core and uses one
-thread; they take turns. What counts is the processor's time, which other programs on
-the machine disturb less than the clock's.
+training images in turn, each in a process of its own that is pinned to one core and
+uses one thread. The processor's time is compared, because other programs on the machine
+affect it less than the clock's time.
 """
 
 import argparse
@@ -34,7 +34,7 @@ REPEATS = 6
 
 
 def recipe(coco: Path) -> dict:
-    """What both sides are given."""
+    """Returns the data set and the settings of both pipelines."""
     from qepose_tf.config.reading import load_config
     from qepose_tf.data.batches.crop import AugmentSettings
     from qepose_tf.data.coco.dataset import read_coco
@@ -48,8 +48,7 @@ def recipe(coco: Path) -> dict:
         Skeleton.load(config.skeleton, config.data.categories),
         only_labelled=True,
     )
-    # A long epoch, as a real one: its beginning, which builds the pipeline, is no work
-    # of the pipeline.
+    # The epoch is long, as in training, because its start builds the pipeline.
     data = dataclasses.replace(data, records=data.records * REPEATS)
     return {
         "coco": data,
@@ -63,7 +62,7 @@ def recipe(coco: Path) -> dict:
 
 
 def our_epoch(coco: Path) -> Callable[[], int]:
-    """An epoch of `train_dataset`."""
+    """Returns an epoch of `train_dataset` as a call."""
     import tensorflow as tf
 
     from qepose_tf.data.batches.training import train_dataset
@@ -77,7 +76,7 @@ def our_epoch(coco: Path) -> Callable[[], int]:
 
 
 def opencv_epoch(coco: Path, blend: bool = False) -> Callable[[], int]:
-    """An epoch of the loop; `blend` saturates towards grey, which is less work."""
+    """Returns an epoch of the loop; with `blend` the saturation is a mean with grey."""
     import cv2
 
     from qepose_tf.data.coco.dataset import ImageRecord
@@ -145,7 +144,7 @@ def opencv_epoch(coco: Path, blend: bool = False) -> Callable[[], int]:
 def drawn_matrix(
     rng: np.random.Generator, height: int, width: int, side: int, settings: Any
 ) -> np.ndarray:
-    """A crop as the recipe draws it, `[2, 3]`."""
+    """Returns the matrix `[2, 3]` of a random crop of the recipe."""
     angle = math.radians(rng.uniform(-settings.rotation, settings.rotation))
     zoom = side / (rng.uniform(*settings.scale) * min(height, width))
     cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
@@ -165,10 +164,10 @@ MAKERS = {
 
 
 def worker(name: str, coco: Path, core: int, line: Connection) -> None:
-    """Runs an epoch whenever asked to; answers with seconds for an image."""
+    """Runs epochs on request, and sends the time of an image in s."""
     os.sched_setaffinity(0, {core})
     epoch = MAKERS[name](coco)
-    epoch()  # buffers have their size now
+    epoch()  # allocates the buffers
     line.send(None)
     while line.recv():
         started, clock = time.process_time(), time.perf_counter()
@@ -178,7 +177,7 @@ def worker(name: str, coco: Path, core: int, line: Connection) -> None:
 
 
 def measured(coco: Path, rounds: int) -> dict[str, tuple[Timing, Timing]]:
-    """Processor's and clock's seconds for an image, by name."""
+    """Returns the processor's and the clock's time of an image in s, by name."""
     context, lines = get_context("spawn"), {}
     core = min(os.sched_getaffinity(0))
     for name in MAKERS:
@@ -202,7 +201,7 @@ def measured(coco: Path, rounds: int) -> dict[str, tuple[Timing, Timing]]:
 
 
 def feeding(rate: float) -> list[dict]:
-    """How many cores keep GPUs busy, were training as fast as `GPU_RATES` assume."""
+    """Returns the cores that GPUs need if they are as fast as `GPU_RATES` assume."""
     return [
         {
             "assumed images/s of a GPU": speed,

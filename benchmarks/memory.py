@@ -1,11 +1,11 @@
-"""Does a long run grow? Resident memory of an epoch, and its slope.
+"""Measures whether the memory of a long run grows.
 
     python benchmarks/memory.py [--images 5000] [--people 2 60] [--json FILE]
 
-Trains the tiny model for three epochs of drawn scenes, all of them with as many people
-as are said, and asks the system for the process's memory at every fiftieth step. The
-slope is the least-squares line through all epochs but the first, in which allocators
-and caches still fill.
+The script trains the tiny model for three epochs of drawn scenes with the given number
+of people, and reads the resident memory of the process at every 50th step. The slope is
+that of the least-squares line through all epochs except the first, in which caches and
+allocators still grow.
 """
 
 import argparse
@@ -38,26 +38,26 @@ class Memory(keras.callbacks.Callback):
         self._steps = 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Asks now and then."""
+        """Reads the memory at every 50th step."""
         if self._steps % EVERY == 0:
             self.points.append((self._steps, resident()))
         self._steps += 1
 
 
 def resident() -> float:
-    """Memory of this process that is in use now, MiB."""
+    """Returns the resident memory of this process in MiB."""
     pages = Path("/proc/self/statm").read_text().split()[1]
     return int(pages) * 4096 / MIB
 
 
 def slope(points: list[tuple[int, float]], batch_size: int) -> float:
-    """MiB for 1,000 images, after the first epoch."""
+    """Returns the growth in MiB for 1,000 images after the first epoch."""
     steps, sizes = np.array(points[len(points) // EPOCHS :]).T
     return 1000 * float(np.polyfit(steps * batch_size, sizes, 1)[0])
 
 
 def config_of(folder: Path, images: int, people: int) -> Config:
-    """A run of a few epochs."""
+    """Returns the config of a run of a few epochs."""
     drawn = min(people, MOST_DRAWN)
     height = 0.35 if people < MOST_DRAWN else 0.2
     annotations, pictures = write_scenes(
@@ -89,7 +89,7 @@ def config_of(folder: Path, images: int, people: int) -> Config:
 
 
 def crowd(annotations: Path, people: int) -> None:
-    """Lists people again until every image has so many, a multiple of those drawn."""
+    """Repeats the people of each image up to a number."""
     content = json.loads(annotations.read_text("utf-8"))
     drawn = content["annotations"]
     content["annotations"] = [

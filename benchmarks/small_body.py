@@ -1,10 +1,10 @@
-"""What a training step of a small body costs, part by part, packed and padded.
+"""Times the parts of a training step of a small body, packed and padded.
 
     python benchmarks/small_body.py [--config FILE] [--runs N] [--json FILE]
 
-Every image shows three people, and in the second case one image of the batch shows
-thirty, to which all others are padded. Random pixels and weights: neither changes what
-a step costs. Times are taken in turn; read the ratios.
+Every image shows three people. In the second case one image of the batch shows thirty,
+to which all others are padded. Pixels and weights are random, for the time of a step
+does not depend on them. The parts are timed in turn, so that ratios can be compared.
 """
 
 import argparse
@@ -29,7 +29,7 @@ BODY = "body, forward and back"
 
 
 def facts(batch: int, side: int, people: int, rows: int) -> dict[str, np.ndarray]:
-    """Labels of a batch whose first image shows `rows` people, the others `people`."""
+    """Returns labels of a batch: `rows` people in the first image, else `people`."""
     rng = np.random.default_rng(0)
     centres = rng.uniform(0.2 * side, 0.8 * side, (batch, rows, 1, 2))
     points = centres + rng.normal(0, 0.1 * side, (batch, rows, 17, 2))
@@ -42,7 +42,7 @@ def facts(batch: int, side: int, people: int, rows: int) -> dict[str, np.ndarray
 
 
 def parts(config_file: Path) -> dict[str, Callable[[], object]]:
-    """Calls that each run a part of the step, or a whole step, by name."""
+    """Returns calls that run a part of a step, or a whole step, by name."""
     config = load_config(config_file)
     keras.utils.set_random_seed(0)
     model = build_model(config, Skeleton.load(config.skeleton, config.data.categories))
@@ -63,10 +63,10 @@ def parts(config_file: Path) -> dict[str, Callable[[], object]]:
         return tape.gradient(total, model.body.trainable_weights)
 
     def step(packed: bool, rows: int) -> Callable[[], object]:
-        pose_training.sizes_may_vary = lambda: packed
+        setattr(pose_training, "sizes_may_vary", lambda: packed)  # noqa: B010, typed
         labels = facts(batch, side, FEW, rows)
         run = tf.function(lambda: model.train_step((images, labels)), autograph=False)
-        run()  # traced while the module says whether it packs
+        run()  # is traced here, as `_PACKED` may change afterwards
         return lambda: {k: v.numpy() for k, v in run().items()}
 
     def forward(part: Callable) -> Callable[[], object]:

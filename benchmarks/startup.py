@@ -1,11 +1,10 @@
-"""How long one waits: for help, for a model, for the first poses.
+"""Measures the time until the help, a model or the first poses are there.
 
     python benchmarks/startup.py MODEL.keras [--saved-model DIR] [--json FILE]
 
-Each figure is the median of fresh processes. MODEL is a saved W32 at 512, trained or
-not; DIR is what `qepose export MODEL --format saved_model` wrote. Seconds count from
-the process's start to the moment that the process names, and once more without what
-importing TensorFlow alone takes in the same process.
+Each time is the median of new processes. MODEL is a saved W32 at 512 px, trained or
+not; DIR is the folder of `qepose export MODEL --format saved_model`. Times count from
+the start of the process, and once more from the end of the import of TensorFlow.
 """
 
 import argparse
@@ -22,8 +21,8 @@ from PIL import Image
 from qepose_tf.benchmark.report import Report
 from qepose_tf.benchmark.timing import Timing
 
-SIDE = 512  # of the picture that is looked at, px
-# What a process does. It prints the time when TensorFlow is there and when it is done.
+SIDE = 512  # side of the picture, px
+# The programs. They print the time after the import of TensorFlow and at their end.
 IMPORT = "import sys, time, tensorflow as tf; print(time.time());"
 HELP = "import sys, qepose_tf.cli as c; c.main(['--help']); print(); import time;"
 BUILD = (
@@ -45,12 +44,12 @@ DONE = "print(time.time())"
 
 @dataclass(frozen=True)
 class Waits:
-    """Of several processes that did the same.
+    """The times of several processes that ran the same program.
 
     Attributes:
-        done: seconds from the process's start until it was done.
-        since_import: seconds since it said that it had imported what it needs; NaN
-            where it says no such thing.
+        done: The time from the start of the process to its end, in s.
+        since_import: The time since the end of the import in s, or NaN if the program
+            does not print it.
     """
 
     done: Timing
@@ -61,7 +60,7 @@ def waits(code: str, *arguments: Path | str, runs: int) -> Waits:
     """Runs a program several times, each in a new process.
 
     Raises:
-        ValueError: it fails; its last line is in the message.
+        ValueError: The program fails. The message has its last line.
     """
     done, since = [], []
     for _ in range(runs):
@@ -82,7 +81,7 @@ def waits(code: str, *arguments: Path | str, runs: int) -> Waits:
 
 
 def _seconds(line: str) -> float:
-    """A line as a time; other lines as one long ago."""
+    """Returns a line as a time, or 0 if it is none."""
     try:
         return float(line)
     except ValueError:
@@ -130,7 +129,7 @@ def main() -> None:
 
 
 def _version(folder: Path) -> Path:
-    """The folder of the model itself, where it stands in a number."""
+    """Returns the folder of the model itself, which may be that of a version."""
     found = sorted(folder.rglob("saved_model.pb"))
     if not found:
         sys.exit(f"{folder}: expected a SavedModel, found none")

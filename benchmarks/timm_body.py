@@ -1,4 +1,4 @@
-"""The peer: timm's HRNet body in PyTorch, channels last, with random weights."""
+"""The HRNet body of timm in PyTorch, channels last, with random weights."""
 
 import warnings
 from contextlib import AbstractContextManager, nullcontext
@@ -8,24 +8,24 @@ import numpy as np
 import torch
 
 with warnings.catch_warnings():
-    # torchvision's compiled parts want CUDA; timm needs only its Python parts.
+    # torchvision warns without CUDA, but timm needs only its Python code.
     warnings.simplefilter("ignore", UserWarning)
     import timm
 from torch.utils.flop_counter import FlopCounterMode
 
 
 def device_name() -> str:
-    """Of the first GPU that PyTorch sees, or `cpu`."""
+    """Returns the name of the first GPU that PyTorch finds, or `cpu`."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
 class TimmBody:
-    """Four maps at strides 4 to 32, with nothing behind them.
+    """A body from images to four maps at strides 4 to 32.
 
     Args:
-        name: of a HRNet, as `hrnet_w32`.
-        size: side of the images, pixels.
-        batch: number of images.
+        name: timm's name of an HRNet, such as `hrnet_w32`.
+        size: The side of the images in px.
+        batch: The number of images.
         dtype: `float32`, or `bfloat16` by autocast.
 
     Raises:
@@ -56,7 +56,7 @@ class TimmBody:
         self.forward_flops = self._count()
 
     def infer(self) -> list[torch.Tensor]:
-        """The maps; returns when the device has made them."""
+        """Returns the maps when the device has computed them."""
         self.body.eval()
         with torch.inference_mode(), self._precision():
             maps = self.body(self.images)
@@ -64,7 +64,7 @@ class TimmBody:
         return maps
 
     def train(self) -> None:
-        """Forward, gradients of the maps' mean square, and Adam's step."""
+        """Runs a step of Adam on the mean square of the maps."""
         self.body.train()
         with self._precision():
             maps = self.body(self.images)
@@ -75,13 +75,13 @@ class TimmBody:
         self._wait()
 
     def peak_bytes(self) -> int | None:
-        """Most of the GPU's memory since this body was made; None on a CPU."""
+        """Returns the peak of GPU memory in bytes since this body was made, or None."""
         if self.device == "cpu":
             return None
         return torch.cuda.max_memory_allocated() - self.held
 
     def _count(self) -> float:
-        """Floating-point operations of a batch; two for each multiply-add."""
+        """Returns the operations of a batch, two for each multiply-add."""
         self.body.eval()
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             self.body(self.images[:1])

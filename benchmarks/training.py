@@ -1,12 +1,13 @@
-"""A training step that regresses poses in Omega alone, against one of every cell.
+"""Times training steps that regress poses in Omega against steps at every cell.
 
     python benchmarks/training.py [--backbone tiny w32] [--json FILE]
 
-Both steps train the same model on the same batch to the same loss, which is checked:
-the dense one regresses a pose at every cell and takes Omega's from that map. Each step
-runs in a process of its own; times are taken in turn, memory is the rise of the
-process's peak. A third row, without the second hop, shows what memory that adds. Then
-the sparse step with more and fewer people in an image. On TensorFlow and Linux.
+Both steps train the same model on the same batch, and their losses are compared. The
+dense step regresses a pose at every cell and takes those of Omega from this map. Each
+step runs in a process of its own. They are timed in turn, and memory is the rise of the
+process's peak. A third row without the second hop shows how much memory this hop adds.
+Further rows time the sparse step with other numbers of people. The script needs
+TensorFlow and Linux.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The whole way once: train, score, export, compare, draw; `make quickstart`."""
+"""`make quickstart`: trains, evaluates, exports, compares and draws once."""
 
 import io
 import logging
@@ -32,7 +32,7 @@ CONFIG = Path("configs/quickstart.yaml")
 EXPORTS = {"saved_model": "saved_model/1", "tflite": "model.tflite"}
 COMPARED_SCENES = 8
 GRID = (3, 4)  # rows and columns of scenes in the picture
-ENLARGED = 2  # small scenes are hard to look at
+ENLARGED = 2  # the factor by which small scenes are enlarged
 DRAWN_SCORE = 0.3
 
 
@@ -40,7 +40,7 @@ def run(overrides: Sequence[str] = ()) -> dict:
     """Runs every step and returns the summary, which it also writes.
 
     Args:
-        overrides: Of the config, such as `train.epochs=1`.
+        overrides: Values that replace those of the config, such as `train.epochs=1`.
     """
     started = time.monotonic()
     config = load_config(CONFIG, overrides)
@@ -95,7 +95,7 @@ def _export(
 
 def _drawn_grid(model: PoseEstimator, scenes: CocoDataset) -> np.ndarray:
     rows, columns = GRID
-    # Scenes of many sizes could not share a grid; drawn ones are all square.
+    # All drawn scenes have the same size, so they fit into a grid.
     files = [str(record.file) for record in scenes.records[: rows * columns]]
     tiles = [
         _drawn(read_image(str(found.source), exif=True), found, model.skeleton)

@@ -1,4 +1,4 @@
-"""Does a row hold together? It is built, trained a step, saved, read and exported."""
+"""Checks a row: builds, trains a step, saves, reads and exports its model."""
 
 import time
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ from qepose_tf.exporting.exporter import Exporter
 from qepose_tf.models import PoseEstimator, load_model
 from qepose_tf.skeleton import Skeleton
 
-# One step costs what the image costs; every path of the model runs on a small one.
+# Small images make a step fast, and still run every part of the model.
 CHECK_SIZE = 64
 EXPORTED = ("saved_model", "tflite")
-_TYPICAL_SCORE = 0.3  # an untrained model's scores are 0: nothing would be decoded
+_TYPICAL_SCORE = 0.3  # is added to the scores, which are 0 in an untrained model
 
 
 @dataclass(frozen=True)
 class RowCheck:
-    """What was found of one row.
+    """The result of the check of one row.
 
     Attributes:
-        row: the config's stem.
-        parameters: trainable and not.
-        loss: of the step.
-        max_pose_difference_px: from Keras, by export format.
-        seconds: for all of it.
+        row: The stem of the config's name.
+        parameters: The number of parameters, trainable or not.
+        loss: The loss of the step.
+        max_pose_difference_px: The largest difference from Keras, by export format.
+        seconds: The time of the check in s.
     """
 
     row: str
@@ -57,17 +57,17 @@ def check_row(path: Path, folder: Path, **smaller: Any) -> RowCheck:
     """Builds, trains a step, saves, reads and exports the model of a row's config.
 
     Args:
-        path: of the config.
-        folder: for the files, which stay.
-        **smaller: arguments of `PoseEstimator` in place of the config's.
+        path: The config.
+        folder: The folder of the files, which are kept.
+        **smaller: Arguments of `PoseEstimator` that replace the config's.
 
     Raises:
-        ValueError: a weight did not learn, or a copy does not give the same poses.
+        ValueError: A weight did not change, or a copy does not give the same poses.
     """
     started = time.monotonic()
     config = load_config(path)
-    # With momentum 0 the step's own statistics count at once. By the initial ones a
-    # deep untrained network is not normalised: its poses are too wild to compare.
+    # With momentum 0, the statistics of the step are used at once. The initial ones do
+    # not normalise a deep network, and its poses are too large to be compared.
     check = {"input_size": CHECK_SIZE, "batch_norm": {"momentum": 0.0}}
     settings: dict[str, Any] = {**model_settings(config), **check, **smaller}
     keras.utils.set_random_seed(config.seed)
@@ -91,7 +91,7 @@ def check_row(path: Path, folder: Path, **smaller: Any) -> RowCheck:
 
 def _train_a_step(model: PoseEstimator, path: Path) -> float:
     before = [weight.numpy() for weight in model.trainable_variables]
-    # Eagerly: to trace a large model for a single step takes longer than the step.
+    # Eager execution, for tracing a large model takes longer than a single step.
     model.compile(optimizer=keras.optimizers.Adam(1e-3), run_eagerly=True)
     images, facts = _images(model.input_size), _facts(model)
     loss = float(model.train_on_batch(images, facts, return_dict=True)["loss"])

@@ -1,4 +1,4 @@
-"""Is the score the quality? The rows compared on the validation scenes."""
+"""Compares how well the scores of the rows predict OKS on the validation scenes."""
 
 from collections.abc import Sequence
 from pathlib import Path

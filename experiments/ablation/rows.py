@@ -1,4 +1,4 @@
-"""Which rows are trained, and their configs: the scenes' with a row's switches."""
+"""The rows and their configs: that of the scenes with the switches of a row."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ SCENES = Path("configs/ablation.yaml")
 ROW_FOLDER = Path("configs/ablations")
 BODY_WEIGHTS = "body.weights.h5"
 BODY_ROW = "baseline"
-# The body's own scenes: none of them is trained on, or scored, again.
+# The body is trained on other scenes than the rows are trained and evaluated on.
 BODY_OVERRIDES = (
     "data.synthetic.seed=100",
     "train.epochs=14",
@@ -45,7 +45,7 @@ class Row:
     paper_ap: float
 
 
-# In the order of training: what the paper claims first of all stands first.
+# The rows are in the order of training, which begins with the paper's main claims.
 ROWS = {
     "baseline": Row("Gaussian label, no KQE, no PQE", "2", 63.5),
     "cir": Row("CIR", "2", 64.5),

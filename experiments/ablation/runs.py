@@ -1,4 +1,4 @@
-"""Trains the rows in processes of their own; what is done is not done again."""
+"""Trains the rows in processes of their own, except those that are finished."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 RESULT = "result.json"
 BODY = "body"
-# One thread each: two runs side by side finish earlier than one after the other.
+# Two runs in parallel with one thread each finish earlier than one after the other.
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 _WAIT = 0.5  # seconds between two looks at the running processes
 

@@ -25,11 +25,13 @@ def prepare(
     ] = "coco",
     category: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Category to read.", show_default="all"),
+        typer.Option(
+            metavar="NAME", help="Category to read, repeatable.", show_default="all"
+        ),
     ] = None,
     person_size: Annotated[
         float | None,
-        typer.Option(metavar="PX", min=0, help="Side of people without a box."),
+        typer.Option(metavar="PX", min=0, help="Side of people without area or box."),
     ] = None,
     only_labelled: Annotated[
         bool,

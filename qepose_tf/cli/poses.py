@@ -118,7 +118,8 @@ def _scored_data(
     from qepose_tf.config.reading import load_config
     from qepose_tf.config.schema import DatasetConfig
 
-    root, options = Path(), {}
+    root = Path()
+    options: dict[str, Any] = {}
     if config:
         data = load_config(config).data
         keys = ("categories", "person_size", "check_images")

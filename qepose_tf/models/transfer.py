@@ -187,7 +187,13 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "_", name.strip().lower())
 
 
-def _same_parts(value, source, variable, target, axis: int) -> bool:
+def _same_parts(
+    value: Any,
+    source: PoseEstimator,
+    variable: keras.Variable,
+    target: PoseEstimator,
+    axis: int,
+) -> bool:
     """Whether two weights differ at most in the number of keypoints."""
     shapes = []
     for weight, model in ((value, source), (variable, target)):
@@ -200,7 +206,14 @@ def _same_parts(value, source, variable, target, axis: int) -> bool:
     return shapes[0] == shapes[1]
 
 
-def _joined(variable, value, parts, axis, source, target) -> np.ndarray:
+def _joined(
+    variable: keras.Variable,
+    value: Any,
+    parts: list[tuple[int, int]],
+    axis: int,
+    source: PoseEstimator,
+    target: PoseEstimator,
+) -> np.ndarray:
     """The target's weight with the parts that the source knows."""
     new = _by_keypoint(variable, target.skeleton.num_keypoints, axis)
     old = _by_keypoint(value, source.skeleton.num_keypoints, axis)
@@ -211,7 +224,7 @@ def _joined(variable, value, parts, axis, source, target) -> np.ndarray:
     return np.moveaxis(moved, 0, axis)
 
 
-def _by_keypoint(weight, count: int, axis: int) -> np.ndarray:
+def _by_keypoint(weight: Any, count: int, axis: int) -> np.ndarray:
     """A weight as `[K, part, ...]`, a copy."""
     array = np.moveaxis(keras.ops.convert_to_numpy(weight), axis, 0)
     return array.reshape(count, -1, *array.shape[1:]).copy()
