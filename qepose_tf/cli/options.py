@@ -62,9 +62,7 @@ BatchSize = Annotated[
 ]
 Exif = Annotated[
     str,
-    typer.Option(
-        metavar="auto|apply|ignore", help="Turn photos by EXIF, or as annotated."
-    ),
+    typer.Option(metavar="NAME", help="EXIF: auto, apply, ignore."),
 ]
 
 
