@@ -111,7 +111,8 @@ def _check_same(model: PoseEstimator, again: PoseEstimator, file: Path) -> None:
 
 
 def _images(side: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(2, side, side, 3)).astype("float32")
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, side, side, 3))
+    return pixels.astype("float32")
 
 
 def _facts(model: PoseEstimator) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import keras
 import pytest
 
 from qepose_tf.building import read_datasets
@@ -18,6 +19,7 @@ from tests.cli.test_cli import fails
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("data")
     write_scenes(path / "scenes", 5, 96, min_people=1, max_people=2, seed=1)
+    keras.utils.set_random_seed(0)
     PoseEstimator(COCO, backbone="tiny", input_size=64).save(path / "model.keras")
     return path
 
