@@ -26,7 +26,7 @@ ROWS = (
     ("building", "conversion", "inference", "weights"),
     ("evaluation",),
     ("exporting", "training"),
-    ("benchmark",),
+    ("benchmark", "doctor"),
     ("cli",),
 )
 # The same inside the folders that have folders of their own.

@@ -14,6 +14,7 @@ from qepose_tf import __version__
 from qepose_tf.cli.benchmark import benchmark
 from qepose_tf.cli.conversion import convert
 from qepose_tf.cli.data import prepare
+from qepose_tf.cli.doctor import doctor
 from qepose_tf.cli.model_files import export, info
 from qepose_tf.cli.poses import evaluate, predict
 from qepose_tf.cli.terminal import STDOUT, guarded, show_log
@@ -28,7 +29,7 @@ app = typer.Typer(
     help="Single-stage human pose estimation: train, evaluate, predict, export.",
 )
 _COMMANDS = (
-    *(train, evaluate, predict, export, info, prepare, convert),
+    *(train, evaluate, predict, export, info, doctor, prepare, convert),
     *(import_weights, benchmark),
 )
 for _command in _COMMANDS:
