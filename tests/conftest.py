@@ -42,6 +42,17 @@ def micro_body() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def shallow_body() -> Iterator[None]:
+    """The backbone `tiny` is `SHALLOW`, where scores have to differ, too."""
+    from qepose_tf.models.hrnet import VARIANTS
+    from tests.micro_body import SHALLOW
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(VARIANTS, "tiny", SHALLOW)
+        yield
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Where CI is set, a skip needs a reason in `allowed_skips`.
 

@@ -2,9 +2,18 @@ import numpy as np
 import pytest
 
 from qepose_tf.benchmark import stages
+from qepose_tf.benchmark.settled import settled_model
 from qepose_tf.exporting.pose_json import fill_colour
 from qepose_tf.images.decoding import read_image
 from qepose_tf.images.letterbox import fit_inside, original_points
+from qepose_tf.skeleton import COCO
+
+pytestmark = pytest.mark.usefixtures("shallow_body")
+
+
+@pytest.fixture(scope="module")
+def model(pictures):
+    return settled_model(COCO, {"backbone": "tiny", "input_size": 64}, pictures)
 
 
 @pytest.fixture(scope="module")

@@ -20,17 +20,14 @@ from qepose_tf.inference.detector import Detector
 from qepose_tf.inference.predictor import Predictor
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import COCO, CROWDPOSE
+from tests.models.conftest import moderate
 
 
 @pytest.fixture(scope="module")
 def model():
     """An untrained model whose scores are moderate."""
     keras.utils.set_random_seed(0)
-    model = PoseEstimator(COCO, backbone="tiny", input_size=64)
-    kernel, bias = model.get_layer("score").weights
-    kernel.assign(kernel * 0.02)
-    bias.assign(bias + 0.3)
-    return model
+    return moderate(PoseEstimator(COCO, backbone="tiny", input_size=64), 0.2)
 
 
 @pytest.fixture(scope="module")

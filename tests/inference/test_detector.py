@@ -20,7 +20,7 @@ def untrained(skeleton=COCO):
     model = PoseEstimator(
         skeleton, "tiny", input_size=SIDE, decoder={"score_threshold": 0.0}
     )
-    return moderate(model)
+    return moderate(model, 0.2)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ SIDE = 64
 def model():
     keras.utils.set_random_seed(0)
     every_row = {"score_threshold": 0.0}
-    return moderate(PoseEstimator(COCO, "tiny", input_size=SIDE, decoder=every_row))
+    model = PoseEstimator(COCO, "tiny", input_size=SIDE, decoder=every_row)
+    return moderate(model, 0.2)
 
 
 @pytest.fixture(scope="module")
