@@ -168,6 +168,7 @@ def test_an_unknown_backend_is_refused():
         of_backend("numpy")
 
 
+@pytest.mark.slow
 def test_the_compiled_model_finds_the_same_poses(model):
     device = of_backend(BACKEND)
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
@@ -191,6 +192,7 @@ def training():
     del sys.modules["training"]
 
 
+@pytest.mark.slow
 def test_the_dense_step_has_the_sparse_one_s_loss(training, model):
     case = training.Case("quickstart.yaml", 64, 2)
     facts = training.people_in(case, 3, 17)

@@ -121,6 +121,7 @@ def test_one_scale_is_no_other_protocol(model, scenes, found):
     assert predict_coco(model, scenes, 2, **settings) == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", [{"scales": (1, 0.5, 2), "flip": True}])
 def test_a_dataset_is_seen_as_its_pictures_are(model, scenes, protocol):
     seen = []
@@ -145,6 +146,7 @@ def test_a_dataset_is_seen_as_its_pictures_are(model, scenes, protocol):
             assert result["score"] == pytest.approx(float(score), abs=2e-4)
 
 
+@pytest.mark.slow
 def test_evaluate_takes_the_protocol(model, scenes, found):
     protocol = {"scales": (1, 2), "max_detections": 2}
     evaluation = evaluate(model, scenes, **protocol)

@@ -42,6 +42,7 @@ def equal(first, second):
     np.testing.assert_array_equal(first.poses[filled], second.poses[filled])
 
 
+@pytest.mark.slow
 def test_without_settings_it_is_the_model(model, images):
     found = Detector(model).detect(images)
     outputs = model(images, training=False)

@@ -51,6 +51,7 @@ def test_pictures_of_one_padded_shape_run_together(model):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 2.0)])
 def test_company_changes_nobody(model, scales):
     """Alone or in batches with others: the same people, in the picture's pixels."""
