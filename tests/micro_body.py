@@ -1,4 +1,7 @@
-"""A body of four branches and no blocks, for tests of what is not the body.
+"""Bodies of four branches and no blocks, for tests of what is not the body.
+
+`MICRO` has the fewest channels that go. `SHALLOW` has those of `tiny`, for tests that
+need scores of an untrained model to differ: its layers are a third of the body's.
 
 As a program it runs a script with that body as the backbone `tiny`, for tracing a
 larger one takes most of a short run: `python -m tests.micro_body SCRIPT ARGUMENTS`.
@@ -6,10 +9,12 @@ larger one takes most of a short run: `python -m tests.micro_body SCRIPT ARGUMEN
 
 import runpy
 import sys
+from dataclasses import replace
 
 from qepose_tf.models.hrnet import VARIANTS, Variant
 
 MICRO = Variant(width=4, stem=4, bottleneck=4, bottlenecks=1, modules=(0, 0, 0))
+SHALLOW = replace(VARIANTS["tiny"], modules=(0, 0, 0))
 
 
 def main(script: str) -> None:

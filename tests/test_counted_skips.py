@@ -66,6 +66,7 @@ def test_a_skip_with_a_reason_passes(session):
     ended.assert_outcomes(passed=1, skipped=1, xfailed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "two at once"])
 def test_other_skips_fail_the_session_and_are_named(session, options):
     files = {"tests/test_page.py": UNEXPECTED, "tests/test_missing.py": MISSING}

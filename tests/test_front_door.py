@@ -11,7 +11,10 @@ import qepose_tf as qp
 from qepose_tf.data.synthetic.dataset import write_scenes
 
 # Keras warns of its own default, which every plain `fit` on a data set has.
-pytestmark = pytest.mark.filterwarnings("ignore:.shuffle=True. was passed")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.shuffle=True. was passed"),
+    pytest.mark.usefixtures("shallow_body"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,7 @@ def test_a_data_set_says_what_is_in_it(scenes):
         data.plot(4)
 
 
+@pytest.mark.slow
 def test_fit_reports_the_ap_of_the_epochs_that_are_due(model):
     history = model.history_of_test
     assert len(history["loss"]) == 2 and np.isfinite(history["loss"]).all()
@@ -67,6 +71,7 @@ def test_fit_reports_the_ap_of_the_epochs_that_are_due(model):
     assert history["val_ap"][0] == model.validation.evaluation.AP
 
 
+@pytest.mark.slow
 def test_an_evaluation_prints_a_table(model, scenes):
     evaluation = qp.evaluate(model, qp.read_coco(*scenes))
     figures = evaluation.to_dict()
@@ -76,6 +81,7 @@ def test_an_evaluation_prints_a_table(model, scenes):
     assert [line.split()[0] for line in lines] == list(figures)
 
 
+@pytest.mark.slow
 def test_a_predictor_takes_whatever_holds_a_picture(model, scenes):
     predictor = qp.Predictor(model, min_score=0.0, score_threshold=0.0)
     folder = scenes[1]
@@ -95,6 +101,7 @@ def test_a_predictor_takes_whatever_holds_a_picture(model, scenes):
     assert str(file) in repr(picture) and "people" in repr(picture)
 
 
+@pytest.mark.slow
 def test_pixels_of_any_form_give_the_same_poses(model):
     """Through `model.predict`: uint8, float32, a batch of one, NumPy and tf.data."""
     pixels = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), np.uint8)
@@ -130,10 +137,13 @@ def test_a_model_of_other_keypoints_is_refused(scenes):
         qp.train_dataset(qp.read_coco(*scenes))
 
 
+@pytest.mark.slow
 def test_a_run_from_yaml_with_changes_in_python(tmp_path):
     (tmp_path / "my.yaml").write_text(
         "model: {backbone: tiny, input_size: 64}\n"
-        "data: {synthetic: {train_scenes: 2, val_scenes: 0, image_size: 64}}\n"
+        "data:\n"
+        "  min_area: 0\n"
+        "  synthetic: {train_scenes: 2, val_scenes: 0, image_size: 64}\n"
         "train: {batch_size: 2, strategy: 'off', validate_every: 1}\n"
     )
     changes = {

@@ -23,13 +23,29 @@ WITHOUT_TENSORFLOW = (
     "sys.path[0] = os.path.dirname(sys.argv[0]); "
     "runpy.run_path(sys.argv[0], run_name='__main__')"
 )
+# Python and the package are there, and Keras and TensorFlow are imported once for all.
+EVERY_SCRIPT = """
+import json, os, runpy, sys, keras, tensorflow
+folder, scripts, *every = sys.argv[1:]
+for number, words in enumerate(map(json.loads, every)):
+    child = os.fork()
+    if not child:
+        for stream, kind in ((1, "out"), (2, "err")):
+            flags = os.O_WRONLY | os.O_CREAT
+            os.dup2(os.open(f"{folder}/{number}.{kind}", flags), stream)
+        sys.argv = [os.path.join(scripts, words[0]), *words[1:]]
+        sys.path[0] = scripts
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
 
 
 def installed(*modules):
     return all(importlib.util.find_spec(module) for module in modules)
 
 
-def run(script, *words, backend=BACKEND, path=ROOT):
+def run(script, *words, backend=BACKEND):
     """The finished process of a script on a backend of Keras."""
     start = [sys.executable]
     if backend != "tensorflow":
@@ -37,7 +53,7 @@ def run(script, *words, backend=BACKEND, path=ROOT):
     return subprocess.run(
         [*start, str(SCRIPTS / script), *map(str, words)],
         cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(path)},
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=900,
@@ -55,13 +71,42 @@ def report_of(script, tmp_path, *words, backend=BACKEND):
     return report
 
 
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    """Exit code, stdout and stderr of every script, by its words."""
+    folder = tmp_path_factory.mktemp("started")
+    (folder / "qepose_tf").symlink_to(ROOT / "qepose_tf")
+    every = [(script, "--help") for script in PROGRAMS] + [("gpu.py", "--size", "100")]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", EVERY_SCRIPT, folder, SCRIPTS),
+            *map(json.dumps, every),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    codes = list(map(int, done.stdout.split()))
+    written = [
+        [(folder / f"{number}.{kind}").read_text() for kind in ("out", "err")]
+        for number in range(len(every))
+    ]
+    return {
+        words: (code, *texts)
+        for words, code, texts in zip(every, codes, written, strict=True)
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("script", PROGRAMS)
-def test_every_script_starts_where_only_the_package_is_installed(script, tmp_path):
-    (tmp_path / "qepose_tf").symlink_to(ROOT / "qepose_tf")
-    done = run(script, "--help", backend="tensorflow", path=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert script in done.stdout
+def test_every_script_starts_where_only_the_package_is_installed(script, started):
+    code, shown, errors = started[script, "--help"]
+    assert code == 0, errors
+    assert script in shown
 
 
 @pytest.mark.slow
@@ -89,10 +134,11 @@ def test_inference_and_training_on_every_backend(backend, tmp_path):
     assert work == pytest.approx(3)
 
 
-def test_sizes_that_no_network_takes_are_refused():
-    done = run("gpu.py", "--size", 100)
-    assert done.returncode == 2
-    assert "--size: expected a multiple of 32, got 100" in done.stderr
+@pytest.mark.slow
+def test_sizes_that_no_network_takes_are_refused(started):
+    code, _, errors = started["gpu.py", "--size", "100"]
+    assert code == 2
+    assert "--size: expected a multiple of 32, got 100" in errors
 
 
 def counted(peaks, forgets):
@@ -122,6 +168,7 @@ def test_an_unknown_backend_is_refused():
         of_backend("numpy")
 
 
+@pytest.mark.slow
 def test_the_compiled_model_finds_the_same_poses(model):
     device = of_backend(BACKEND)
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
@@ -145,6 +192,7 @@ def training():
     del sys.modules["training"]
 
 
+@pytest.mark.slow
 def test_the_dense_step_has_the_sparse_one_s_loss(training, model):
     case = training.Case("quickstart.yaml", 64, 2)
     facts = training.people_in(case, 3, 17)

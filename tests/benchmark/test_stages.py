@@ -2,9 +2,18 @@ import numpy as np
 import pytest
 
 from qepose_tf.benchmark import stages
+from qepose_tf.benchmark.settled import settled_model
 from qepose_tf.exporting.pose_json import fill_colour
 from qepose_tf.images.decoding import read_image
 from qepose_tf.images.letterbox import fit_inside, original_points
+from qepose_tf.skeleton import COCO
+
+pytestmark = pytest.mark.usefixtures("shallow_body")
+
+
+@pytest.fixture(scope="module")
+def model(pictures):
+    return settled_model(COCO, {"backbone": "tiny", "input_size": 64}, pictures)
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +35,7 @@ def expected(model, frames):
     return model(images.astype("float32"), training=False)
 
 
+@pytest.mark.slow
 def test_a_stage_does_what_the_model_does_there(found, model, expected, frames):
     found, _ = found
     body = model.body(model.get_layer("normalise")(np.stack([f for f, _ in frames])))
@@ -38,6 +48,7 @@ def test_a_stage_does_what_the_model_does_there(found, model, expected, frames):
         np.testing.assert_allclose(ours, expected[name], atol=1e-2)
 
 
+@pytest.mark.slow
 def test_convolutions_alone_are_those_of_the_head(found, expected):
     """Each of their outputs is one of the model's, but for the last, a projection."""
     features, offsets, score, projected = found[0][stages.CONVOLUTIONS]
@@ -47,6 +58,7 @@ def test_convolutions_alone_are_those_of_the_head(found, expected):
     assert projected.shape == (2, 16, 16, 17 * 16)
 
 
+@pytest.mark.slow
 def test_the_whole_ends_in_the_images_own_pixels(found, frames, expected, contents):
     found, answer = found
     for row, (poses, (_, scale)) in enumerate(
@@ -63,6 +75,7 @@ def test_the_whole_ends_in_the_images_own_pixels(found, frames, expected, conten
         np.testing.assert_array_equal(image, read_image(content, exif=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -70,6 +70,7 @@ def test_prepare_names_what_is_wrong(folder, tmp_path, capsys):
     assert "has 17 keypoints, skeleton 'crowdpose' has 14" in line
 
 
+@pytest.mark.slow
 def test_evaluation_is_the_same_from_either(folder, records, tmp_path, capsys):
     config = tmp_path / "val.yaml"
     config.write_text(f"data: {{root: {folder}, val: {{tfrecords: records}}}}")
@@ -139,6 +140,7 @@ def openings():
     openings.path = None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["json", "tfrecords"])
 def test_evaluation_opens_the_annotations_once(
     folder, records, tmp_path, source, openings

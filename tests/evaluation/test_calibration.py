@@ -258,6 +258,7 @@ def test_arguments_are_not_changed():
     assert json.dumps([people, results]) == before
 
 
+@pytest.mark.slow
 @needs_labels
 @pytest.mark.parametrize("min_area", [0.0, 5000.0])
 def test_figures_are_those_of_evaluate(min_area):

@@ -117,6 +117,7 @@ def test_points_are_drawn_in_two_colours(tmp_path):
     assert sizes["stray"][1] >= 4 and sizes["stray"][0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("models", [1, 2, 3, 4, 7])
 def test_a_comparison_is_1200_px_wide_and_grows_down(models, tmp_path):
     kinds = [EDGES[case]() for case in EDGES]

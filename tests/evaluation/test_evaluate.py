@@ -307,6 +307,7 @@ def pycocotools_figures(path, results):
     return direct.stats.tolist()
 
 
+@pytest.mark.slow
 @needs_labels
 def test_ten_figures_are_those_of_pycocotools():
     labels = json.loads(LABELS.read_text())

@@ -173,6 +173,7 @@ def quiet():
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, derandomize=True, database=None, deadline=None)
 @given(mutated())
 def test_evaluation_sees_the_people_that_training_sees(labels):

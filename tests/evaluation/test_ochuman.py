@@ -155,6 +155,7 @@ def test_oks_takes_the_files_area_that_of_the_box():
     assert np.mean(tighter >= np.linspace(0.5, 0.95, 10)) < passed
 
 
+@pytest.mark.slow
 def test_a_coco_model_is_scored_by_the_config(root, tmp_path, monkeypatch):
     from qepose_tf.models import PoseEstimator
 

@@ -7,6 +7,7 @@ rules of target and decoder cost: no model can score higher than the oracle.
 import json
 
 import numpy as np
+import pytest
 from keras import ops
 
 from qepose_tf.evaluation.evaluate import coco_metrics
@@ -112,6 +113,7 @@ def oracle_results(labels):
 
 
 @needs_labels
+@pytest.mark.slow
 def test_perfect_maps_decode_to_the_labelled_people():
     labels = json.loads(LABELS.read_text())
     figures = coco_metrics(data_set(labels, COCO), oracle_results(labels))

@@ -20,17 +20,14 @@ from qepose_tf.inference.detector import Detector
 from qepose_tf.inference.predictor import Predictor
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import COCO, CROWDPOSE
+from tests.models.conftest import moderate
 
 
 @pytest.fixture(scope="module")
 def model():
     """An untrained model whose scores are moderate."""
     keras.utils.set_random_seed(0)
-    model = PoseEstimator(COCO, backbone="tiny", input_size=64)
-    kernel, bias = model.get_layer("score").weights
-    kernel.assign(kernel * 0.02)
-    bias.assign(bias + 0.3)
-    return model
+    return moderate(PoseEstimator(COCO, backbone="tiny", input_size=64), 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +121,7 @@ def test_one_scale_is_no_other_protocol(model, scenes, found):
     assert predict_coco(model, scenes, 2, **settings) == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", [{"scales": (1, 0.5, 2), "flip": True}])
 def test_a_dataset_is_seen_as_its_pictures_are(model, scenes, protocol):
     seen = []
@@ -148,6 +146,7 @@ def test_a_dataset_is_seen_as_its_pictures_are(model, scenes, protocol):
             assert result["score"] == pytest.approx(float(score), abs=2e-4)
 
 
+@pytest.mark.slow
 def test_evaluate_takes_the_protocol(model, scenes, found):
     protocol = {"scales": (1, 2), "max_detections": 2}
     evaluation = evaluate(model, scenes, **protocol)

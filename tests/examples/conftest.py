@@ -1,15 +1,18 @@
 import functools
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from qepose_tf.exporting import Exporter
 from qepose_tf.images.drawn_image import made_image
-from tests.exporting.conftest import model
-
-__all__ = ["model"]
+from qepose_tf.models.hrnet import VARIANTS
+from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.skeleton import COCO
+from tests.micro_body import SHALLOW
+from tests.models.conftest import moderate
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = {
@@ -18,6 +21,15 @@ NAMES = {
     "onnx": "pose.onnx",
     "openvino": "pose_openvino",
 }
+
+
+@pytest.fixture(scope="session")
+def model():
+    """Untrained, with moderate scores; clients run whatever body there is."""
+    keras.utils.set_random_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(VARIANTS, "tiny", SHALLOW)
+        return moderate(PoseEstimator(COCO, backbone="tiny", input_size=128), 0.2)
 
 
 @pytest.fixture(scope="session")

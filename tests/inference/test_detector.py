@@ -20,7 +20,7 @@ def untrained(skeleton=COCO):
     model = PoseEstimator(
         skeleton, "tiny", input_size=SIDE, decoder={"score_threshold": 0.0}
     )
-    return moderate(model)
+    return moderate(model, 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,7 @@ def equal(first, second):
     np.testing.assert_array_equal(first.poses[filled], second.poses[filled])
 
 
+@pytest.mark.slow
 def test_without_settings_it_is_the_model(model, images):
     found = Detector(model).detect(images)
     outputs = model(images, training=False)

@@ -11,12 +11,14 @@ from qepose_tf.inference.loop import PoseLoop
 from qepose_tf.models.pose_estimator import PoseEstimator
 from tests.data.coco_files import SKELETON, image, person
 from tests.data.pipelines import three_images, written
+from tests.models.conftest import moderate
 
 
 @pytest.fixture(scope="module")
 def model():
     keras.utils.set_random_seed(0)
-    return PoseEstimator(SKELETON, "tiny", 64, decoder={"score_threshold": 0.0})
+    every_row = {"score_threshold": 0.0}
+    return moderate(PoseEstimator(SKELETON, "tiny", 64, decoder=every_row), 0.2)
 
 
 class Watched(Detector):
@@ -49,6 +51,7 @@ def test_pictures_of_one_padded_shape_run_together(model):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 2.0)])
 def test_company_changes_nobody(model, scales):
     """Alone or in batches with others: the same people, in the picture's pixels."""

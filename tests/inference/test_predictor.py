@@ -22,7 +22,8 @@ SIDE = 64
 def model():
     keras.utils.set_random_seed(0)
     every_row = {"score_threshold": 0.0}
-    return moderate(PoseEstimator(COCO, "tiny", input_size=SIDE, decoder=every_row))
+    model = PoseEstimator(COCO, "tiny", input_size=SIDE, decoder=every_row)
+    return moderate(model, 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,7 @@ def same(first, second):
     np.testing.assert_allclose(first.poses, second.poses, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_at_the_network_size_poses_are_those_of_the_model(model, predictor):
     image = noise(SIDE, SIDE)
     outputs = model(image[None].astype("float32"))
@@ -140,6 +142,7 @@ def test_settings_of_the_decoder(model, predictor):
         Predictor(model, nms_distanse=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scales", [(1,), (1, 2)])
 def test_one_rare_shape_holds_up_only_a_few_pictures(model, scales):
     predictor = Predictor(model, batch_size=2, min_score=0.0, scales=scales)

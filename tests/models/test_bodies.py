@@ -94,6 +94,7 @@ def test_a_body_knows_its_name_and_its_layers_have_names_of_their_own(name):
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.slow
 def test_batch_normalisation_is_as_asked_for():
     body = build_body("efficientnet_lite0", momentum=0.7, synchronized=True)
     norms = [
@@ -200,6 +201,7 @@ def test_maps_may_come_as_a_dict():
         np.testing.assert_array_equal(to_numpy(found), to_numpy(expected))
 
 
+@pytest.mark.slow
 def test_the_example_of_the_documentation():
     text = (ROOT / "docs/TRAINING.md").read_text(encoding="utf-8")
     section = text.partition("### A body of your own\n")[2]

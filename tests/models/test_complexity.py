@@ -10,11 +10,13 @@ from qepose_tf.models.complexity import activations, macs, trainable_params
 # Tables of the paper: 29.7 M and 46.4 G at 512, 65.8 M and 143.4 G at 640.
 
 
+@pytest.mark.slow
 def test_w32_costs_what_the_paper_says(w32):
     assert 29.6e6 <= trainable_params(w32) <= 29.8e6
     assert 46.3e9 <= macs(w32, 512, 512) <= 46.5e9
 
 
+@pytest.mark.slow
 def test_w48_costs_what_the_paper_says(w48):
     assert 65.7e6 <= trainable_params(w48) <= 65.9e6
     assert 143.3e9 <= macs(w48, 640, 640) <= 143.5e9

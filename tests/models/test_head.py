@@ -11,6 +11,8 @@ from qepose_tf.models.settings import POSE_QUERIES
 from tests.backends import to_numpy
 from tests.models.conftest import PAIR, random_images
 
+pytestmark = pytest.mark.usefixtures("shallow_body")
+
 
 def test_one_hop_takes_its_query_for_the_keypoint():
     model = PoseEstimator(
@@ -79,6 +81,7 @@ def test_what_has_no_meaning_is_refused(settings, message):
         PoseEstimator(PAIR, "tiny", 64, **settings)
 
 
+@pytest.mark.slow
 def test_the_parts_cost_what_they_should():
     """At W = 16: K = 2, 4 channels of R_k, 8 of R_I."""
     small = dict(keypoint_channels=4, instance_channels=8, semantic_points=2)

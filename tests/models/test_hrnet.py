@@ -6,10 +6,19 @@ from qepose_tf.models.complexity import trainable_params
 from qepose_tf.models.hrnet import VARIANTS, hrnet
 from tests.backends import to_numpy
 
+LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ("w32", "w48")]
+
 
 @pytest.fixture(scope="module")
-def bodies(coco_model, w32, w48):
-    return {"tiny": coco_model.body, "w32": w32.body, "w48": w48.body}
+def bodies(request):
+    """The large ones are built where a test looks at them."""
+
+    class Bodies:
+        def __getitem__(self, variant):
+            name = "coco_model" if variant == "tiny" else variant
+            return request.getfixturevalue(name).body
+
+    return Bodies()
 
 
 def test_the_table_holds_four_variants():
@@ -22,7 +31,7 @@ def test_trainable_parameters_are_exactly_those_of_hrnet(bodies, variant, count)
     assert trainable_params(bodies[variant]) == count
 
 
-@pytest.mark.parametrize("variant", ["tiny", "w32", "w48"])
+@pytest.mark.parametrize("variant", ["tiny", *LARGE])
 def test_four_maps_of_doubling_stride_and_width(bodies, variant):
     width = VARIANTS[variant].width
     assert [tuple(output.shape) for output in bodies[variant].outputs] == [
@@ -38,7 +47,7 @@ def test_sizes_of_the_maps(bodies, height, width):
     ]
 
 
-@pytest.mark.parametrize("variant", ["tiny", "w32", "w48"])
+@pytest.mark.parametrize("variant", ["tiny", *LARGE])
 def test_convolutions_of_stride_two_pad_both_sides(bodies, variant):
     convolutions = [
         layer

@@ -205,6 +205,7 @@ def test_merge_equals_its_twin(keypoints, most):
         np.testing.assert_array_equal(keypoint_scores[image], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keypoints", [1, 2, 17])
 def test_a_view_merged_with_itself_is_the_view(keypoints):
     view = merged(candidates(keypoints))

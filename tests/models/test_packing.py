@@ -12,7 +12,10 @@ from qepose_tf.skeleton import COCO
 from tests.backends import needs_tensorflow, to_numpy, value_and_gradients
 from tests.models.conftest import PAIR, random_facts, random_images
 
-pytestmark = needs_tensorflow  # other backends have no packed arrays
+pytestmark = [
+    needs_tensorflow,  # other backends have no packed arrays
+    pytest.mark.usefixtures("shallow_body"),
+]
 SIDE = 64
 
 
@@ -87,6 +90,7 @@ def test_a_batch_that_shows_nobody(model, padding, monkeypatch):
     assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -134,6 +138,7 @@ def test_compiled_by_xla_omega_is_padded(model, monkeypatch):
     assert located_shape(model, facts) == (3, 3 * 45)
 
 
+@pytest.mark.slow
 def test_on_a_tpu_omega_is_padded_and_the_loss_compiles(model, monkeypatch):
     """No machine of the tests has a TPU: XLA on the CPU has the same limits."""
     import tensorflow as tf

@@ -65,6 +65,7 @@ def test_a_pose_is_what_its_cell_says(pair_model):
         assert found["scores"][image, row] == pytest.approx(min(score, 1), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_graph_equals_eager(pair_model):
     images = ops.convert_to_tensor(random_images(2, 64, 96))
     expected = to_numpy(pair_model(images, training=False))
@@ -139,6 +140,7 @@ def test_files_of_version_0_1_are_read(coco_model):
     assert [w.shape for w in model.weights] == [w.shape for w in coco_model.weights]
 
 
+@pytest.mark.slow
 def test_a_file_describes_itself(pair_model, tmp_path):
     pair_model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -154,6 +156,7 @@ def test_a_file_describes_itself(pair_model, tmp_path):
         np.testing.assert_array_equal(results[name], expected[name])
 
 
+@pytest.mark.slow
 def test_predict_leaves_out_what_only_training_needs(pair_model):
     images = random_images(3, 64, 64)
     found = pair_model.predict(images, batch_size=2, verbose=0)

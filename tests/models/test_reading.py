@@ -140,6 +140,7 @@ def test_a_configuration_that_is_no_mapping(saved, tmp_path):
     refused(rewritten(saved, tmp_path / "list.keras", change))
 
 
+@pytest.mark.slow
 def test_weights_of_another_size(saved, tmp_path):
     def change(config):
         config["config"]["keypoint_channels"] = 5

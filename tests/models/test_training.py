@@ -216,6 +216,7 @@ def dense_loss(model, images, facts):
     return score + offset
 
 
+@pytest.mark.slow
 def test_every_weight_has_a_gradient_and_sparse_equals_dense(tiny, images, facts):
     """Loss and every gradient at Omega's cells agree with those of the dense map."""
     facts["keypoints"][0, 1, :, :2] = facts["keypoints"][0, 0, :, :2] + 3  # overlap
@@ -235,6 +236,7 @@ def test_every_weight_has_a_gradient_and_sparse_equals_dense(tiny, images, facts
         assert np.abs(gradient - dense).max() < 1e-5 * size, weight.path
 
 
+@pytest.mark.slow
 def test_without_people_gradients_are_finite_and_keypoints_unmoved(tiny, images):
     facts = random_facts(people=0)
     statistics = [tiny.encoding.norm.moving_mean, tiny.encoding.norm.moving_variance]

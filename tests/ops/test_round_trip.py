@@ -1,6 +1,7 @@
 """Ground truth to targets, to perfect maps, to decoded poses: the same poses."""
 
 import numpy as np
+import pytest
 from keras import ops
 
 from qepose_tf.ops import decode, targets
@@ -51,6 +52,7 @@ def detections(keypoints_px, area):
     return decode.rank(scores, keep, poses * STRIDE, best)
 
 
+@pytest.mark.slow
 def test_perfect_maps_decode_to_the_ground_truth():
     keypoints, area = people_far_apart()
     scores, poses, cells = everywhere(detections, keypoints, area)

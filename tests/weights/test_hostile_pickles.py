@@ -159,6 +159,7 @@ def test_references_are_not_copies():
     assert content[0] is content[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [doubled(100), pickle.EMPTY_TUPLE + b"\x85" * DEEP])
 def test_keys_that_take_forever_to_hash_are_refused(key):
     for fill in (

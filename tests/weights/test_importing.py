@@ -102,6 +102,7 @@ def test_the_head_stays_as_it_was(model, whole):
     assert_equal(to_numpy([v.value for v in outside]), before)
 
 
+@pytest.mark.slow
 def test_a_file_of_the_body_goes_into_another_model(model, other, whole, tmp_path):
     out = tmp_path / "hrnet.weights.h5"
     report = import_weights(whole, model, out)
@@ -177,6 +178,7 @@ def test_files_of_another_backbone_change_nothing(model, tmp_path):
     assert_equal(body_values(model), before)
 
 
+@pytest.mark.slow
 def test_weights_that_keras_saved(model, other, tmp_path):
     """Those of the body fit; those of the whole model are no backbone's."""
     body, all_of_it = tmp_path / "body.weights.h5", tmp_path / "all.weights.h5"

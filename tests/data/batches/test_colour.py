@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from qepose_tf.data.batches.colour import colour_factors, finished_pixels, recolour
@@ -68,6 +69,7 @@ def by_keras_cv(images, factors):
     )
 
 
+@pytest.mark.slow
 def test_colours_are_keras_cvs():
     """Compiled and not, within a hundredth of a grey level."""
     rng = np.random.default_rng(3)

@@ -39,12 +39,14 @@ def assert_same(found, expected):
             np.testing.assert_array_equal(leaf, value)
 
 
+@pytest.mark.slow
 def test_epochs_follow_one_another_as_passes_do(coco):
     passes = train(coco, batch_size=BATCH, augment=MOVED)
     expected = [*leaves(passes, STEPS), *leaves(passes, STEPS)]
     assert_same(leaves(endless(coco, augment=MOVED), 2 * STEPS), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch, step", [(0, 1), (1, 0), (1, 1), (2, 2)])
 def test_a_run_that_goes_on_sees_what_it_would_have_seen(coco, epoch, step):
     whole = leaves(endless(coco, augment=MOVED), 4 * STEPS)
@@ -54,6 +56,7 @@ def test_a_run_that_goes_on_sees_what_it_would_have_seen(coco, epoch, step):
         assert_same(leaves(dataset, 2), whole[begun : begun + 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers, pieces", [(2, 1), (4, 1), (2, 2)])
 def test_workers_share_each_batch_without_overlap(coco, workers, pieces):
     """What each replica gets, by image, and that it is a part of the whole batch."""

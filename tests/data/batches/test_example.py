@@ -7,6 +7,7 @@ from PIL import Image
 from tests.data.pipelines import MOVED, passes, same, three_images, train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", "folder"])
 def test_cache_changes_nothing(tmp_path, kind, caplog):
     coco = three_images(tmp_path)

@@ -137,6 +137,7 @@ def test_a_run_that_goes_on_sees_what_it_would_have_seen(two, epoch, step):
         assert same(found, expected)
 
 
+@pytest.mark.slow
 def test_workers_share_each_batch_without_overlap(two):
     coco = mixture(two, [2, 1])
     whole = leaves(endless(coco), 4)

@@ -101,6 +101,7 @@ def test_a_lit_spot_and_its_keypoint_move_alike():
         np.testing.assert_allclose(found, [x, y], atol=0.2)
 
 
+@pytest.mark.slow
 def test_without_them_batches_are_what_they_were(tmp_path):
     """The view has draws of its own: none is taken from the crop's."""
     coco = three_images(tmp_path)

@@ -93,6 +93,7 @@ def test_large_image_is_shrunk_before_and_its_facts_with_it(tmp_path):
     np.testing.assert_array_equal(facts["ignore"][0, :, :, 0], expected)
 
 
+@pytest.mark.slow
 def test_same_seed_same_epochs_and_every_epoch_another(tmp_path):
     coco = three_images(tmp_path)
     first = passes(train(coco, augment=MOVED), 3)

@@ -88,6 +88,7 @@ def test_options_choose_the_same_images(folder, options):
     expect_equal_records(plain, stored)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", "folder"])
 def test_caches_keep_what_they_kept(folder, kind):
     plain, stored = both(folder)
@@ -165,6 +166,7 @@ def flip_byte(path, offset):
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, 10, 40, -1])
 def test_a_flipped_byte_is_found_wherever_it_is(folder, caplog, place):
     plain, stored = both(folder)
@@ -296,6 +298,7 @@ def test_remote_shards_that_are_damaged_or_missing(folder):
         read_coco(folder / "people.json", "ram://nowhere", SKELETON)
 
 
+@pytest.mark.slow
 @needs_images
 def test_real_images(tmp_path):
     annotations = FOLDER / "annotations/person_keypoints_val2017.json"

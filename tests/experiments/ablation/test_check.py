@@ -19,7 +19,7 @@ def test_there_is_a_config_for_every_row():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ROWS, ids=lambda path: path.stem)
-def test_a_row_builds_trains_comes_back_and_exports(path, micro, tmp_path):
+def test_a_row_builds_trains_comes_back_and_exports(path, micro, one_process, tmp_path):
     found = check_row(path, tmp_path, **micro)
     assert np.isfinite(found.loss)
     assert set(found.max_pose_difference_px) == {"saved_model", "tflite"}

@@ -121,6 +121,7 @@ def test_other_errors_pass():
 
 
 # A pool that is freed while it runs warns; TensorFlow's would, too.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool")
 def test_what_a_failed_sum_over_workers_leaves_open_is_let_go():
     pools = []

@@ -75,6 +75,7 @@ def whole(tmp_path_factory):
     return run(tmp_path_factory.mktemp("whole"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", range(1, STEPS * EPOCHS, 3))
 def test_a_run_goes_on_from_any_step_as_if_nothing_had_happened(tmp_path, whole, cut):
     """Weights, Adam's moments, schedule, running means and history, to the bit."""
