@@ -108,7 +108,8 @@ def convert(
             if half or name == "train":
                 pairs = [(picture, sizes.get(picture.key)) for picture in half]
                 written[name] = write_split(new, name, labels, pairs, names, link, step)
-        write_settings(new, out, known, measured_sigmas, "val" in written)
+        pictures = len(halves[0])
+        write_settings(new, out, known, measured_sigmas, pictures, "val" in written)
     return _report(labels, known, out, halves, written, how)
 
 

@@ -1,6 +1,7 @@
 """A `LabelSet` as COCO files, pictures, a skeleton and a config to train with."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from qepose_tf.skeleton import Skeleton
 IMAGES = "images"
 SKELETON = "skeleton.yaml"
 CONFIG = "train.yaml"
+SEEN_PICTURES = 3000  # in a first run
 _NO_SIGMAS = """\
 # sigmas: one number per keypoint says how precisely it can be placed. None are known:
 # each gets 0.05, and AP cannot be compared with that of other data (docs/DATA.md).
@@ -155,8 +157,39 @@ def _category(labels: LabelSet) -> dict[str, Any]:
     }
 
 
+def run_settings(pictures: int) -> dict[str, Any]:
+    """Returns settings of `train` that suit a first run on few pictures.
+
+    The defaults are the paper's, for COCO's 64,115 images. These let a run see about
+    3,000 pictures, and each at least ten times.
+
+    Args:
+        pictures: The number of training pictures.
+
+    Example:
+        >>> run_settings(40)["epochs"]
+        75
+    """
+    batch = max(1, min(16, pictures // 8))
+    epochs = min(100, max(10, math.ceil(SEEN_PICTURES / max(1, pictures))))
+    steps = epochs * (pictures // batch)
+    return {
+        "epochs": epochs,
+        "batch_size": batch,
+        "learning_rate": 1e-3,
+        "schedule": "cosine",
+        "warmup_steps": min(500, steps // 10),
+        "validate_every": max(1, epochs // 5),
+    }
+
+
 def write_settings(
-    folder: Path, place: Path, skeleton: Skeleton, measured_sigmas: bool, val: bool
+    folder: Path,
+    place: Path,
+    skeleton: Skeleton,
+    measured_sigmas: bool,
+    pictures: int,
+    val: bool,
 ) -> None:
     """Writes the skeleton and a config to train with.
 
@@ -165,6 +198,7 @@ def write_settings(
         place: What the folder will be called.
         skeleton: The keypoints.
         measured_sigmas: Whether its sigmas are known.
+        pictures: The number of training pictures.
         val: Whether there is a val.json.
     """
     values = skeleton.to_dict()
@@ -181,6 +215,7 @@ def write_settings(
         "skeleton": str(place.absolute() / SKELETON),
         "data": {"root": str(place.absolute()), **sources},
         "model": {"start_from": "people"},
+        "train": run_settings(pictures),
     }
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     (folder / CONFIG).write_text(text, encoding="utf-8")

@@ -161,6 +161,7 @@ def test_the_folder_trains(tmp_path, capsys):
     assert report["flip_pairs"] == ["left_ear / right_ear"]
     config = load_config(out / "train.yaml", ["data.min_area=100"])
     assert config.model.start_from == "people"
+    assert (config.train.batch_size, config.train.epochs) == (1, 100)
     with pytest.warns(UserWarning, match="no sigmas"):
         skeleton = Skeleton.load(config.skeleton)
     train, val = read_datasets(config, skeleton)

@@ -18,7 +18,7 @@ def point_model(keypoints, distance):
     names = tuple(f"point {k}" for k in range(keypoints))
     skeleton = Skeleton("points", names, (), (), (0.1,) * keypoints)
     decoder = {"nms_distance": distance, "score_threshold": 0.0}
-    model = PoseEstimator(skeleton, "tiny", 64, decoder=decoder)
+    model = PoseEstimator(skeleton, "tiny", 96, decoder=decoder)
     kernel, bias = model.get_layer("score").weights
     kernel.assign(kernel * 0.02)
     bias.assign(bias + 0.3)
