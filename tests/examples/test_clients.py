@@ -32,12 +32,50 @@ sys.modules["qepose_tf"] = None
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+# The same in forks of a process that has TensorFlow, whose import takes longer than
+# the client. Each line on stdin: arguments, working directory, files for its output.
+FORKS = """
+import json, os, runpy, sys, tensorflow
+sys.modules["qepose_tf"] = None
+for line in sys.stdin:
+    arguments, folder, files = json.loads(line)
+    child = os.fork()
+    if not child:
+        for stream, file in enumerate(files, start=1):
+            os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+        os.chdir(folder)
+        sys.argv = arguments
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
 
 
-def run(format, *arguments, cwd):
-    """The client in a process of its own, far from the repository."""
-    words = [sys.executable, "-I", "-c", WITHOUT_US, CLIENTS[format], *arguments]
-    return subprocess.run(words, capture_output=True, text=True, cwd=cwd)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Runs a client in a process of its own, far from the repository."""
+    files = [tmp_path_factory.mktemp("shown") / name for name in ("out", "err")]
+    pipe = subprocess.PIPE
+    words = [sys.executable, "-I", "-c", FORKS]
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as forks:
+
+        def forked(words, cwd):
+            request = [list(map(str, words)), str(cwd), list(map(str, files))]
+            forks.stdin.write(json.dumps(request) + "\n")
+            forks.stdin.flush()
+            code = int(forks.stdout.readline())
+            shown = (file.read_text() for file in files)
+            return subprocess.CompletedProcess(words, code, *shown)
+
+        def run(format, *arguments, cwd):
+            words = [CLIENTS[format], *arguments]
+            if format == "saved_model":
+                return forked(words, cwd)
+            words = [sys.executable, "-I", "-c", WITHOUT_US, *words]
+            return subprocess.run(words, capture_output=True, text=True, cwd=cwd)
+
+        yield run
+        forks.kill()
 
 
 @pytest.fixture(params=PACKAGES)
@@ -73,7 +111,7 @@ def expected_people(model, format, picture):
     return poses[found["scores"][0] > 0], found["scores"][0][found["scores"][0] > 0]
 
 
-def test_prints_the_people_of_the_keras_model(model, exported, photos, format):
+def test_prints_the_people_of_the_keras_model(run, model, exported, photos, format):
     folder, pictures = photos
     ended = run(format, exported(format), *pictures, cwd=folder)
     assert ended.returncode == 0, ended.stderr
@@ -95,7 +133,7 @@ def test_prints_the_people_of_the_keras_model(model, exported, photos, format):
             assert np.abs(poses - pose).max(axis=(1, 2)).min() < 1
 
 
-def test_a_model_that_is_none_of_ours(format, tmp_path):
+def test_a_model_that_is_none_of_ours(run, format, tmp_path):
     foreign = tmp_path / "foreign"
     if format == "tflite":
         with zipfile.ZipFile(foreign, "w") as archive:
@@ -113,12 +151,10 @@ def test_a_model_that_is_none_of_ours(format, tmp_path):
         assert line.startswith(f"{model}: expected ")
 
 
-def test_a_photo_that_is_missing_or_broken(exported, photos, format, tmp_path):
+def test_a_photo_that_is_missing_or_broken(run, exported, photos, format, tmp_path):
     (tmp_path / "text.jpg").write_text("no picture")
     good = photos[0] / "tall.png"
-    # TensorFlow takes too long to start for both
-    bad = ("text.jpg",) if format == "saved_model" else ("text.jpg", "missing.jpg")
-    for photo in bad:
+    for photo in ("text.jpg", "missing.jpg"):
         ended = run(format, exported(format), good, photo, "later.jpg", cwd=tmp_path)
         assert ended.returncode == 1
         assert json.loads(ended.stdout)["image"] == str(good)

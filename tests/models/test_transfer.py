@@ -11,6 +11,8 @@ from qepose_tf.skeleton import COCO, Skeleton
 
 from .conftest import random_images
 
+pytestmark = pytest.mark.usefixtures("shallow_body")
+
 # In another order than COCO's, with other spelling, and two points that it lacks.
 DOG = Skeleton(
     "dog",
