@@ -150,7 +150,7 @@ def _skeleton(diagnosis: Diagnosis) -> str:
 <span class="swatch r"></span>second; a dashed line joins the two.</p>
 <details><summary>{len(skeleton.flip_pairs)} flip pairs</summary>{pairs}</details>
 </div>
-<div class="panel scroll"><table><tr><th>keypoint</th><th>
+<div class="panel scroll"><table><tr><th>keypoint</th><th class="legend">
 <span class="swatch"></span>visible
 <span class="swatch h"></span>hidden</th><th class="number">labelled</th>{head}</tr>
 {"".join(rows)}</table></div></div>"""

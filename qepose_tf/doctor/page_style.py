@@ -33,7 +33,10 @@ th, td { text-align: left; vertical-align: top; padding: 5px 12px 5px 0;
 tr:last-child > * { border-bottom: 0; }
 th { color: var(--soft); white-space: nowrap; }
 td.number, th.number { text-align: right; }
-td.wide { width: 45%; min-width: 70px; } td.wide .track { margin-top: 6px; }
+td.wide { width: 45%; min-width: 44px; } th.legend { white-space: normal; }
+@media (max-width: 500px) { .panel { padding: 14px; }
+  .scroll { font-size: .82rem; } .scroll th, .scroll td { padding-right: 7px; } }
+ td.wide .track { margin-top: 6px; }
 .scroll { overflow-x: auto; }
 ul { padding-left: 1.2em; margin: 0; } li { margin: 4px 0; overflow-wrap: anywhere; }
 .bars { display: grid; grid-template-columns: auto 1fr auto; gap: 6px 12px;
@@ -43,7 +46,7 @@ ul { padding-left: 1.2em; margin: 0; } li { margin: 4px 0; overflow-wrap: anywhe
 .track i + i, .swatch.h { background: var(--hidden); }
 .swatch { display: inline-block; width: .8em; height: .8em; border-radius: 2px;
   background: var(--bar); margin: 0 .3em 0 .8em; }
-p > .swatch:first-child, th > .swatch:first-child { margin-left: 0; }
+p > .swatch:first-child, th > .swatch { margin-left: 0; }
 .swatch.l { background: var(--left); } .swatch.r { background: var(--right); }
 .skeleton { width: 100%; max-height: 420px; }
 .skeleton line { stroke-width: 3.5; stroke-linecap: round; stroke: var(--middle); }
