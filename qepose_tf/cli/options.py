@@ -126,14 +126,14 @@ def model_and_sources(words: list[str]) -> tuple[str, list[str]]:
     that no file or folder has.
 
     Raises:
-        ValueError: There is a model and nothing to look at.
+        BadParameter: There is a model and nothing to look at.
     """
     first, *others = words
     named = first in PRESETS and not Path(first).exists()
     if not named and Path(first).suffix != ".keras":
         return PEOPLE, words
     if not others:
-        raise ValueError(f"{first}: expected images after the model, got none")
+        raise typer.BadParameter(f"{first}: expected images after the model, got none")
     return first, others
 
 

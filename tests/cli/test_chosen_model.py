@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import typer
 
 from qepose_tf.cli.options import MIN_SCORE, model_and_sources, shown_from
 from qepose_tf.presets import PRESETS
@@ -34,7 +35,9 @@ def test_a_folder_of_the_presets_name_is_a_source():
 
 @pytest.mark.parametrize("model", ["people", "best.keras"])
 def test_a_model_alone_is_refused(model):
-    with pytest.raises(ValueError, match=f"{model}: expected images after the model"):
+    with pytest.raises(
+        typer.BadParameter, match=f"{model}: expected images after the model"
+    ):
         model_and_sources([model])
 
 

@@ -98,7 +98,7 @@ def test_help_and_version(capsys):
         ["predict", "m.keras", "--out", "x"],
         ["export", "m.keras", "--format", "coreml", "--out", "x"],
         ["export", "m.keras", "--out", "x"],
-        ["info"],
+        ["info", "a.yaml", "--frobnicate"],
         ["prepare", "--annotations", "a", "--images", "b", "--out", "c"],
         ["evaluate", "m.keras", "--annotations", "a", "--tfrecords", "b"],
         ["evaluate", "m.keras", "--config", "a", "--tfrecords", "b"],
