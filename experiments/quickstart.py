@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from PIL import Image
 
@@ -23,6 +24,7 @@ from qepose_tf.images.drawing import draw_poses
 from qepose_tf.inference.people import ImagePoses
 from qepose_tf.inference.predictor import Predictor
 from qepose_tf.models import PoseEstimator, load_model
+from qepose_tf.presets import PRESETS
 from qepose_tf.skeleton import Skeleton
 from qepose_tf.training.run import train
 
@@ -62,6 +64,7 @@ def run(overrides: Sequence[str] = ()) -> dict:
         "scenes": len(scenes.records),
         "max_pose_difference_px": differences,
         "picture": str(picture),
+        **_photograph(folder),
         "model": str(result.model),
         **{name: str(folder / file) for name, file in EXPORTS.items()},
         "seconds": round(time.monotonic() - started, 1),
@@ -106,6 +109,19 @@ def _drawn_grid(model: PoseEstimator, scenes: CocoDataset) -> np.ndarray:
     return np.concatenate(np.concatenate(grid, axis=1), axis=1)
 
 
+def _photograph(folder: Path) -> dict[str, str | int]:
+    """Draws the people whom the shipped model finds in a photograph.
+
+    It is the portrait of Grace Hopper that Matplotlib carries, in the public domain.
+    """
+    file = Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
+    score = PRESETS["people"].min_score
+    (found,) = Predictor("people", min_score=score)(file)
+    photo = folder / "photo.png"
+    write_file(photo, _png(np.asarray(found.draw(score))))
+    return {"photo": str(photo), "people_in_photo": len(found)}
+
+
 def _png(image: np.ndarray) -> bytes:
     content = io.BytesIO()
     Image.fromarray(image).save(content, "PNG")
@@ -130,7 +146,7 @@ def _main() -> None:
         f"score and OKS  {correlation:.3f}  rank correlation\n"
         f"exports        within {difference:.1g} px of the Keras model's poses"
     )
-    for name in ("model", *EXPORTS, "picture"):
+    for name in ("model", *EXPORTS, "picture", "photo"):
         print(f"{name:<13}  {summary[name]}")
     print(f"{'seconds':<13}  {summary['seconds']}")
 
