@@ -80,7 +80,10 @@ def test_a_config_is_timed_untrained(capsys, tmp_path):
         (["{folder}/none.keras"], "{folder}/none.keras: expected a .keras model file"),
         (["{folder}/none.yaml"], "{folder}/none.yaml: no such config file"),
         (["{model}", "--images", "{folder}/none"], "{folder}/none: no such file"),
-        (["{model}", "--images", "{model}"], "{model}: expected an image, got an"),
+        (
+            ["{model}", "--images", "{model}"],
+            "none of 1 pictures could be read, the first: {model}: expected an image",
+        ),
         (
             ["{model}", "--runtime", "onnx", "--files", "{folder}"],
             "{folder}/onnx.onnx: expected what `qepose export --format all` writes",
@@ -99,5 +102,5 @@ def test_one_clear_line(capsys, model_file, tmp_path, words, message):
 
 
 def test_wrong_usage():
-    assert run() == 2
+    assert run("--frobnicate") == 2
     assert run("model.keras", "--runs", "many") == 2
