@@ -32,6 +32,22 @@ def writable_folder(path: str | Path) -> Path:
     return path
 
 
+def check_can_be_made(path: str | Path) -> None:
+    """Checks that a folder could be made and written, and makes nothing.
+
+    Raises:
+        OSError: A file stands in its way, or the place where it would be made is not
+            writable.
+    """
+    place = Path(path).absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise OSError(f"{path}: expected a writable folder, {place} is a file")
+    if not os.access(place, os.W_OK):
+        raise OSError(f"{path}: expected a writable folder, {place} is not writable")
+
+
 @contextlib.contextmanager
 def whole(path: str | Path, durable: bool = False) -> Generator[Path]:
     """Yields a temporary path that is renamed to `path` at the end of the block.

@@ -14,6 +14,7 @@ from qepose_tf.building import started
 from qepose_tf.config.reading import dump_config, load_config
 from qepose_tf.config.schema import Config
 from qepose_tf.data.coco.dataset import CocoDataset
+from qepose_tf.files.whole_files import check_can_be_made
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.skeleton import Skeleton
 from qepose_tf.training.building import (
@@ -123,6 +124,7 @@ def train(
     strategy = make_strategy(config.train.strategy, config.train.num_gpus)
     workers = Agreement(strategy)
     config = started(config)
+    check_can_be_made(config.run_dir)
     # Before an earlier run is removed, or a folder is made for this one.
     skeleton = Skeleton.load(config.skeleton, config.data.categories)
     data = checked_datasets(config, skeleton)

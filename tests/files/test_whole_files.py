@@ -4,7 +4,12 @@ import stat
 import pytest
 
 from qepose_tf.benchmark.report import write_between_marks
-from qepose_tf.files.whole_files import whole, writable_folder, write_file
+from qepose_tf.files.whole_files import (
+    check_can_be_made,
+    whole,
+    writable_folder,
+    write_file,
+)
 
 
 def test_a_file_is_replaced_whole_and_readable_by_others(tmp_path):
@@ -73,3 +78,11 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path):
     with pytest.raises(ValueError, match="expected the marks <!-- ablation: begin"):
         write_between_marks(document, "ablation", "new")
     assert document.read_text() == f"before\n{begin}\nnew\n{end}\nafter\n"
+
+
+def test_a_folder_that_cannot_be_made_is_told_and_nothing_is_made(tmp_path):
+    check_can_be_made(tmp_path / "a/b")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file/run: expected a writable .*file is a file"):
+        check_can_be_made(tmp_path / "file/run")

@@ -121,7 +121,9 @@ def test_xnnpack_takes_all_but_gathers_and_what_it_does_not_have(files, precisio
     comparisons = {
         "GREATER",
         "GREATER_EQUAL",
+        "LESS",
         "LESS_EQUAL",
+        "LOGICAL_AND",
         "SELECT_V2",
         "SUM",
         "WHILE",
