@@ -15,7 +15,8 @@ sys.modules.setdefault("openvino_telemetry", None)
 
 # The file that a worker takes last bounds the whole: these are taken first.
 LONGEST = (
-    *("training/test_survival.py", "training/devices/test_multi_worker.py"),
+    *("training/test_survival.py", "test_tutorial.py"),
+    "training/devices/test_multi_worker.py",
     *("experiments/ablation/test_check.py", "test_debug_run.py"),
     *("training/devices/test_mirrored.py", "exporting/formats/test_saved_model.py"),
     *("exporting/formats/test_tflite.py", "exporting/formats/test_openvino.py"),
