@@ -145,7 +145,7 @@ def test_training_into_an_unwritable_folder(capsys, tmp_path):
     blocked.write_text("")
     config, run_dir = ROOT / "configs/debug.yaml", f"train.run_dir={blocked}/run"
     line = fails(capsys, "train", config, run_dir)
-    assert f"{blocked}/run: expected a writable folder, Not a directory" in line
+    assert f"{blocked}/run: expected a writable folder, {blocked} is a file" in line
 
 
 def test_missing_random_and_foreign_model_files(capsys, tmp_path):
