@@ -7,7 +7,7 @@ import typer
 
 from qepose_tf.cli.terminal import STDOUT
 from qepose_tf.files.whole_files import writable_folder
-from qepose_tf.presets import PRESETS
+from qepose_tf.presets import preset_of
 
 MIN_SCORE = 0.2
 
@@ -129,7 +129,7 @@ def model_and_sources(words: list[str]) -> tuple[str, list[str]]:
         BadParameter: There is a model and nothing to look at.
     """
     first, *others = words
-    named = first in PRESETS and not Path(first).exists()
+    named = preset_of(first) and not Path(first).exists()
     if not named and Path(first).suffix != ".keras":
         return PEOPLE, words
     if not others:
@@ -139,5 +139,5 @@ def model_and_sources(words: list[str]) -> tuple[str, list[str]]:
 
 def shown_from(model: str) -> float:
     """The score from which poses are shown by default: that of a preset, else 0.2."""
-    named = model in PRESETS and not Path(model).exists()
-    return PRESETS[model].min_score if named else MIN_SCORE
+    preset = preset_of(model)
+    return preset.min_score if preset else MIN_SCORE

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from qepose_tf.models.pose_estimator import PoseEstimator
-from qepose_tf.presets import PRESETS
+from qepose_tf.presets import PRESETS, preset_of
 
 REGISTERED_NAME = keras.saving.get_registered_name(PoseEstimator)
 # The errors of zipfile, json, h5py and Keras for files that they cannot read.
@@ -45,9 +45,8 @@ def load_model(path: str | Path) -> PoseEstimator:
     Example:
         >>> model = load_model("best.keras")  # doctest: +SKIP
     """
-    if str(path) in PRESETS and not Path(path).is_file():
-        path = PRESETS[str(path)].file
-    path = Path(path)
+    preset = preset_of(path)
+    path = preset.file if preset else Path(path)
     if not path.is_file():
         presets = "" if path.suffix else f" or one of: {', '.join(PRESETS)}"
         raise FileNotFoundError(

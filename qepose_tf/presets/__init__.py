@@ -1,5 +1,5 @@
 """Trained models that come with the package."""
 
-from qepose_tf.presets.presets import PRESETS, Preset
+from qepose_tf.presets.presets import PRESETS, Preset, preset_of
 
-__all__ = ["PRESETS", "Preset"]
+__all__ = ["PRESETS", "Preset", "preset_of"]

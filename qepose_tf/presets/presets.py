@@ -70,3 +70,9 @@ PRESETS = {
         ),
     )
 }
+
+
+def preset_of(model: str | Path) -> Preset | None:
+    """Returns the preset that a model's name means, None where it is a file's path."""
+    preset = PRESETS.get(str(model))
+    return None if Path(model).is_file() else preset

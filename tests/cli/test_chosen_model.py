@@ -44,3 +44,8 @@ def test_a_model_alone_is_refused(model):
 def test_the_score_is_the_presets_or_that_of_any_model():
     assert shown_from("people") == PRESETS["people"].min_score
     assert shown_from("best.keras") == MIN_SCORE == 0.2
+
+
+def test_a_folder_of_the_presets_name_does_not_change_the_score():
+    Path("people").mkdir()
+    assert shown_from("people") == PRESETS["people"].min_score
