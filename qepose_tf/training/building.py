@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
-from qepose_tf.building import build_model, start_of
+from qepose_tf.building import model_settings, start_of
 from qepose_tf.config.schema import Config
 from qepose_tf.data.batches.crop import AugmentSettings
 from qepose_tf.data.batches.epoch_order import epoch_order
@@ -28,11 +28,16 @@ logger = logging.getLogger(__name__)
 def initial_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
     """Returns the model that training begins with: all fresh, or partly from a file.
 
+    Args:
+        config: Of the run, as `started` returns it, so that the model to start from is
+            not read again for its settings.
+        skeleton: The keypoints.
+
     Raises:
         OSError: `model.backbone_weights` or `model.start_from` cannot be read.
         ValueError: They do not belong to this backbone.
     """
-    model = build_model(config, skeleton)
+    model = PoseEstimator(skeleton, **model_settings(config))
     if config.model.backbone_weights is not None:
         load_backbone_weights(model, config.model.backbone_weights)
     if config.model.start_from is not None:
