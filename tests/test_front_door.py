@@ -35,6 +35,7 @@ def model(scenes):
         loss={"disc_radius": 2.5},
     )
     model.compile(optimizer="adamw")
+    model.traces = count_calls(model, "compute_loss")
     model.validation = qp.callbacks.CocoAP(qp.read_coco(*scenes), every=2)
     model.history_of_test = model.fit(
         qp.train_dataset(train, model, batch_size=4, min_area=0.0),
@@ -43,6 +44,18 @@ def model(scenes):
         verbose=0,
     ).history
     return model
+
+
+def count_calls(model, name):
+    """A function that says how often the method was called by now."""
+    calls, method = [], getattr(model, name)
+
+    def counted(*args, **kwargs):
+        calls.append(name)
+        return method(*args, **kwargs)
+
+    setattr(model, name, counted)
+    return lambda: len(calls)
 
 
 def test_a_data_set_says_what_is_in_it(scenes):
@@ -61,6 +74,11 @@ def test_a_data_set_says_what_is_in_it(scenes):
     assert drawn.shape == plain.shape and (drawn != plain).any()
     with pytest.raises(IndexError):
         data.plot(4)
+
+
+@pytest.mark.slow
+def test_fit_traces_its_step_once(model):
+    assert model.traces() == 1
 
 
 @pytest.mark.slow

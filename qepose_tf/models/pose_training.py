@@ -36,6 +36,20 @@ class PoseTraining(keras.Model):
     cir_target: CIRTargetLayer
     encoding: keras.layers.Layer
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compiles as any Keras model, and creates the optimiser's variables.
+
+        Created in the first step, they would make TensorFlow trace that step twice,
+        which takes longer than tens of steps of a small model.
+
+        Args:
+            args: Those of `keras.Model.compile`.
+            kwargs: Those of `keras.Model.compile`.
+        """
+        super().compile(*args, **kwargs)
+        if self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+
     def make_trackers(self) -> None:
         """Makes the metrics that every batch updates."""
         self.score_loss_tracker = keras.metrics.Mean(name="score_loss")

@@ -18,7 +18,7 @@ from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.models.transfer import transfer
 from qepose_tf.skeleton import Skeleton
 from qepose_tf.training.devices.keras_mends import leave_out_symbolic_build
-from qepose_tf.training.optimizer import build_optimizer, make_optimizer, make_schedule
+from qepose_tf.training.optimizer import adapt_optimizer, make_optimizer, make_schedule
 from qepose_tf.training.step import TrainStep
 from qepose_tf.weights import load_backbone_weights
 
@@ -85,13 +85,13 @@ def compile_model(model: PoseEstimator, config: Config, steps_per_epoch: int) ->
         skip_non_finite=settings.non_finite == "skip"
         and settings.precision != "mixed_float16",
     )
+    adapt_optimizer(optimizer, model, settings.backbone_rate_factor)
     model.compile(
         optimizer=optimizer,
         steps_per_execution=settings.steps_per_execution,
         # XLA does not compile for virtual CPU devices.
         jit_compile=False,
     )
-    build_optimizer(model, model.body, settings.backbone_rate_factor)
     leave_out_symbolic_build(model)
     model.train_step = TrainStep(model, settings.accumulate)
 

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from qepose_tf.models.pose_estimator import PoseEstimator
+
 
 @keras.saving.register_keras_serializable("qepose_tf")
 class WarmupStepDecay(keras.optimizers.schedules.LearningRateSchedule):
@@ -141,22 +143,26 @@ def make_optimizer(
     return keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=1.0)
 
 
-def build_optimizer(model: keras.Model, body: keras.Model, body_factor: float) -> None:
-    """Creates the optimiser's variables for every weight that the run will train.
+def adapt_optimizer(
+    optimizer: keras.optimizers.Optimizer, model: PoseEstimator, body_factor: float
+) -> None:
+    """Says which weights do not decay and which have a rate of their own.
+
+    Call it before `model.compile`, which creates the optimiser's variables.
 
     Args:
-        model: A compiled model; layers that are frozen only at first are trainable.
-        body: The body of the model, which may be pretrained and frozen at first.
-        body_factor: The factor of the body's learning rate.
+        optimizer: What `make_optimizer` returns.
+        model: The model that it will train. Layers that are frozen only at first are
+            trainable.
+        body_factor: The factor of the learning rate of the body, which may be
+            pretrained and frozen at first.
     """
-    inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    variables = model.trainable_variables
+    inner: Any = getattr(optimizer, "inner_optimizer", optimizer)
     if inner.weight_decay:
-        flat = [v for v in variables if len(v.shape) <= 1]
+        flat = [v for v in model.trainable_variables if len(v.shape) <= 1]
         inner.exclude_from_weight_decay(var_list=flat)
     if body_factor != 1.0:
-        inner.slow_down(body.trainable_variables, body_factor)
-    model.optimizer.build(variables)
+        inner.slow_down(model.body.trainable_variables, body_factor)
 
 
 def make_schedule(
