@@ -155,6 +155,15 @@ def test_a_model_of_other_keypoints_is_refused(scenes):
         qp.train_dataset(qp.read_coco(*scenes))
 
 
+def test_a_data_set_that_teaches_nobody_is_refused(scenes):
+    with pytest.raises(ValueError, match=r"people are smaller than min_area=1e\+09"):
+        qp.train_dataset(
+            *(qp.read_coco(*scenes), None),
+            **dict(input_size=64, fill=np.zeros(3), disc_radius=4.0),
+            **dict(batch_size=1, min_area=1e9),
+        )
+
+
 @pytest.mark.slow
 def test_a_run_from_yaml_with_changes_in_python(tmp_path):
     (tmp_path / "my.yaml").write_text(

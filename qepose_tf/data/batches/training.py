@@ -114,8 +114,8 @@ def train_dataset(
         `[B, S/4, S/4, 1]`, 1 = ignored.
 
     Raises:
-        ValueError: An argument is out of range, the data set is too small for a batch,
-            or the model's skeleton is not the data set's.
+        ValueError: An argument is out of range, the data set is too small for a batch
+            or has nobody to learn from, or the model's skeleton is not the data set's.
         OSError: The cache's folder cannot be written.
 
     Example:
@@ -137,6 +137,7 @@ def train_dataset(
         raise ValueError(
             f"expected seed >= 0 and max_people >= 1, got {seed} and {max_people}"
         )
+    coco.check_learnable(min_area, "min_area")
     _warn_of_crowded_images(coco, max_people, min_area)
     loader = ExampleLoader(
         coco, math.ceil(_KEPT_SHORT_SIDE * input_size), cache, strict

@@ -117,19 +117,23 @@ class CocoDataset:
         """
         return plot(self.skeleton, self.records[index])
 
-    def check_learnable(self, min_area: float = 0.0) -> None:
+    def check_learnable(
+        self, min_area: float = 0.0, setting: str = "data.min_area"
+    ) -> None:
         """Looks whether there is somebody to learn from.
 
         Args:
             min_area: Smaller people are not learned, in pixels squared of the original
-                image: `data.min_area` of a config.
+                image.
+            setting: The name of `min_area` that the message tells: by default, that of
+                a config.
 
         Raises:
             ValueError: Nobody has a labelled keypoint, or everybody is too small; names
                 the setting and the areas found.
         """
         areas = np.concatenate([r.area for r in self.records] or [np.zeros(0)])
-        check_learnable(str(self.path), len(self), areas, min_area)
+        check_learnable(str(self.path), len(self), areas, min_area, setting)
 
     @functools.cached_property
     def ground_truth(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def check_learnable(
-    source: str, images: int, areas: np.ndarray, min_area: float
+    source: str, images: int, areas: np.ndarray, min_area: float, setting: str
 ) -> None:
     """Raises `ValueError` where no person is learned.
 
@@ -13,6 +13,7 @@ def check_learnable(
         images: How many there are.
         areas: `[N]` of the people in them, in pixels squared.
         min_area: Smaller people are not learned.
+        setting: The name of `min_area` that the message tells.
     """
     if not len(areas):
         raise ValueError(
@@ -24,6 +25,6 @@ def check_learnable(
     low, middle, high = np.quantile(areas, (0.0, 0.5, 1.0))
     raise ValueError(
         f"{source}: nothing to learn from: all {len(areas)} people are smaller than "
-        f"data.min_area={min_area:g} px^2, their areas are {low:.4g} to {high:.4g} "
-        f"px^2 (median {middle:.4g}); lower data.min_area, for example to 0"
+        f"{setting}={min_area:g} px^2, their areas are {low:.4g} to {high:.4g} "
+        f"px^2 (median {middle:.4g}); lower {setting}, for example to 0"
     )
