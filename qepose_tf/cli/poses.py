@@ -52,6 +52,14 @@ def evaluate(
     batch_size: BatchSize = 8,
     limit: Limit = None,
     exif: Exif = "auto",
+    category: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Read this category; may be repeated."),
+    ] = None,
+    person_size: Annotated[
+        float | None,
+        typer.Option(metavar="PX", min=1e-6, help="Side of people without a box."),
+    ] = None,
     flip: Flip = False,
     scales: Scales = "1",
     nms_distance: NmsDistance = None,
@@ -75,7 +83,10 @@ def evaluate(
     The data set is given by --annotations and --images, by --tfrecords, or by the
     data.val of a --config.
     """
-    read = _scored_data(annotations, images, tfrecords, config, limit, exif)
+    read = _scored_data(
+        *(annotations, images, tfrecords, config, limit, exif),
+        *(category or None, person_size),
+    )
     check_outputs(results, json_file)
     if calibration is not None:
         writable_folder(calibration)
@@ -108,8 +119,13 @@ def _scored_data(
     config: Path | None,
     limit: int | None,
     exif: str,
+    categories: list[str] | None,
+    person_size: float | None,
 ) -> Callable[[Any], Any]:
-    """Returns a function from a skeleton to the data set that the options name."""
+    """Returns a function from a skeleton to the data set that the options name.
+
+    What the options say goes before what the config says.
+    """
     named = (bool(annotations), bool(images), bool(tfrecords), bool(config))
     if named not in ((1, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)):
         raise typer.BadParameter(
@@ -133,7 +149,10 @@ def _scored_data(
         source = DatasetConfig(
             annotations=annotations, images=images, tfrecords=tfrecords
         )
-    source = source.model_copy(update={"limit": limit})
+    if person_size is not None:
+        options["person_size"] = person_size
+    changes = {"limit": limit} | ({"categories": categories} if categories else {})
+    source = source.model_copy(update=changes)
 
     def read(skeleton: Any) -> Any:
         from qepose_tf.building import read_dataset

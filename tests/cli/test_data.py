@@ -4,15 +4,25 @@ import json
 import sys
 
 import keras
+import numpy as np
 import pytest
 
 from qepose_tf.building import read_datasets
 from qepose_tf.cli import main
+from qepose_tf.cli.poses import _scored_data
 from qepose_tf.config.reading import load_config
 from qepose_tf.data.synthetic.dataset import write_scenes
 from qepose_tf.models import PoseEstimator
 from qepose_tf.skeleton import COCO
 from tests.cli.test_cli import fails
+from tests.data.coco_files import (
+    CATEGORY,
+    SKELETON,
+    image,
+    person,
+    write_images,
+    write_json,
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +118,32 @@ def test_evaluate_needs_one_source(folder, records, capsys):
     missing = folder / "nothing"
     line = fails(capsys, "evaluate", model, "--tfrecords", missing)
     assert f"{missing}: expected a folder that 'qepose prepare' has finished" in line
+
+
+@pytest.mark.parametrize("by_config", [False, True])
+def test_the_options_of_evaluate_choose_who_is_scored(tmp_path, by_config):
+    """Of two species, and of people without a box, as `data.*` of a config does."""
+    zebra = {**CATEGORY, "id": 2, "name": "zebra"}
+    people = [person(1), person(2, category_id=2, area=0.0, bbox=[0, 0, 0, 0])]
+    people[1]["keypoints"] = [50, 40, 2, *[0, 0, 0] * 2]
+    entry = image()
+    write_images(tmp_path, [entry])
+    file = write_json(tmp_path, [entry], people, [CATEGORY, zebra])
+    named = (str(file), str(tmp_path), None, None)
+    if by_config:
+        config = tmp_path / "val.yaml"
+        config.write_text(
+            f"data: {{root: {tmp_path}, categories: [person], person_size: 7, "
+            "val: {annotations: people.json, images: '.', categories: [person]}}"
+        )
+        named = (None, None, None, config)
+
+    def read(categories=None, person_size=None):
+        return _scored_data(*named, None, "auto", categories, person_size)(SKELETON)
+
+    assert sum(len(record.area) for record in read().records) == 2 - by_config
+    (record,) = read(["zebra"], 12.0).records
+    np.testing.assert_allclose(record.area, [144.0])
 
 
 def test_a_config_names_either(folder, records, tmp_path):
