@@ -78,6 +78,44 @@ def test_sleap_with_videos(tmp_path, embedded):
     assert (tmp_path / "out/images/a/000001.png").is_file()
 
 
+def test_nwb_of_sleap_io(tmp_path):
+    """Neurodata Without Borders holds no hidden points: sleap-io leaves them out."""
+    file = animals.write_video(tmp_path / "a.mp4", range(8))
+    video, bones = sio.Video.from_filename(str(file)), animals.skeleton()
+    tracks = [sio.Track("anna"), sio.Track("berta")]
+    frames = [
+        animals.labelled_frame(video, index, poses(index), bones, tracks)
+        for index in (1, 2, 5)
+    ]
+    labels = sio.Labels(frames, tracks=tracks)
+    sio.save_nwb(labels, str(tmp_path / "mice.nwb"), nwb_format="annotations")
+    report = convert(tmp_path / "mice.nwb", tmp_path / "out")
+    wanted = expected((1, 2, 5))
+    for people in wanted.values():
+        people[people[..., 2] == 1] = 0.0
+    assert_same(found(tmp_path / "out")[0], wanted, 1e-5)
+    assert report["flip_pairs"] == ["left_ear / right_ear"]
+
+
+def test_alphatracker(tmp_path):
+    """A rectangle begins an animal; its points follow, by their order alone."""
+    wanted, content = {}, []
+    for number in range(3):
+        people = poses(number, hidden=False, missing=False)
+        name = animals.write_picture(tmp_path / f"{number}.png", number).name
+        shapes = []
+        for person in people:
+            box = {"class": "Face", "x": 0, "y": 0, "width": 9, "height": 9}
+            points = [{"class": "point", "x": x, "y": y} for x, y, _ in person.tolist()]
+            shapes += [box, *points]
+        content.append({"filename": name, "class": "image", "annotations": shapes})
+        wanted[number] = people
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    report = convert(tmp_path / "train.json", tmp_path / "out")
+    assert_same(found(tmp_path / "out")[0], wanted, 1e-5)
+    assert report["keypoints"] == 4
+
+
 def test_deeplabcut_of_sleap_io(two_cages, tmp_path):
     """sleap-io names pictures after one video, so one folder each is converted."""
     project = tmp_path / "project"

@@ -21,12 +21,16 @@ _UPLOAD = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before a file's
 
 
 def is_label_studio(content: Any) -> bool:
-    """Whether the content of a JSON file is a list of Label Studio's tasks."""
+    """Whether the content of a JSON file is a list of Label Studio's tasks.
+
+    AlphaTracker's list has `annotations`, too, and no `data`.
+    """
     return (
         isinstance(content, list)
         and bool(content)
         and all(isinstance(task, dict) for task in content)
         and any(_annotations(task) is not None for task in content)
+        and any("data" in task for task in content)
     )
 
 
