@@ -1,10 +1,12 @@
 """Makes a preset of a trained model and measures it.
 
-    python -m experiments.preset runs/people/best.keras [--name people]
+    python -m experiments.preset runs/people/best.keras [--input-size 384]
 
-Writes NAME.keras and NAME.json into qepose_tf/presets. Kernels are kept as float16,
-which halves the file; biases and statistics of batch normalisation stay float32. The
-figures are those of the written file on the photographs that were not trained on.
+Writes NAME.keras and NAME.json (--name, `people` by default) into qepose_tf/presets.
+Kernels are kept as float16, which halves the file; biases and statistics of batch
+normalisation stay float32. The input size may be another than that of the training,
+because the network is convolutional: small people are found better in larger pictures.
+The figures are those of the written file on the photographs that were not trained on.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import io
 import json
 import math
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ from qepose_tf.evaluation.coco_evaluator import coco_evaluator
 from qepose_tf.evaluation.evaluate import evaluate
 from qepose_tf.evaluation.score_quality import scored_detections
 from qepose_tf.files.whole_files import write_file
-from qepose_tf.models import load_model
+from qepose_tf.models import PoseEstimator, load_model
 from qepose_tf.presets.presets import FOLDER
 
 WEIGHTS = "model.weights.h5"
@@ -109,10 +112,16 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--name", default="people")
+    parser.add_argument("--input-size", type=int)
     parser.add_argument("--photos", type=Path, default=PHOTOS)
     options = parser.parse_args(arguments)
     file = FOLDER / f"{options.name}.keras"
-    write_file(file, halved(options.model))
+    size = options.input_size
+    changes = {} if size is None else {"input_size": size}
+    with tempfile.TemporaryDirectory() as folder:
+        changed = Path(folder) / file.name
+        PoseEstimator.from_preset(options.model, **changes).save(changed)
+        write_file(file, halved(changed))
     model = load_model(file)
     coco = read_coco(
         options.photos / "annotations/person_keypoints_photos_val.json",
@@ -122,7 +131,7 @@ def main(arguments: list[str]) -> None:
     evaluation = evaluate(model, coco)
     calibration = calibrate(coco, evaluation.results)
     facts = {
-        "command": f"python -m experiments.preset {options.model}",
+        "command": " ".join(["python -m experiments.preset", *arguments]),
         "date": datetime.date.today().isoformat(),
         "hardware": processor(),
         "measured_on": "300 photographs of COCO val2017 that were not trained on",
