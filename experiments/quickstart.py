@@ -58,7 +58,7 @@ def run(overrides: Sequence[str] = ()) -> dict:
     folder = result.run_dir
     differences = _export(model, folder, scenes)
     picture = folder / "poses.png"
-    write_file(picture, _png(_drawn_grid(model, scenes)))
+    write_file(picture, png(_drawn_grid(model, scenes)))
     summary = {
         **_figures(evaluation),
         "scenes": len(scenes.records),
@@ -118,11 +118,12 @@ def _photograph(folder: Path) -> dict[str, str | int]:
     score = PRESETS["people"].min_score
     (found,) = Predictor("people", min_score=score)(file)
     photo = folder / "photo.png"
-    write_file(photo, _png(np.asarray(found.draw(score))))
+    write_file(photo, png(np.asarray(found.draw(score))))
     return {"photo": str(photo), "people_in_photo": len(found)}
 
 
-def _png(image: np.ndarray) -> bytes:
+def png(image: np.ndarray) -> bytes:
+    """Returns a picture, RGB uint8, as a PNG file."""
     content = io.BytesIO()
     Image.fromarray(image).save(content, "PNG")
     return content.getvalue()
