@@ -304,7 +304,7 @@ def test_ctrl_c_leaves_a_usable_checkpoint(folder, tmp_path):
         process.kill()
         process.communicate()
     assert "stopping after this step" in errors
-    assert "the same command goes on from there" in errors
+    assert "the same command continues from there" in errors
     assert process.returncode != 0
     assert load_model(tmp_path / "run/last.keras").input_size == 64
     assert not list((tmp_path / "run").glob(".*"))
