@@ -1,1 +1,1 @@
-"""Pixels in memory: decoding, letterboxing, finding files."""
+"""Image files and pixels: finding, decoding, letterboxing and drawing."""

@@ -21,13 +21,13 @@ _JPEG = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 class ImageFile(Protocol):
-    """Where an image is: a `Path`, a `Url`, or a place in a file of many images.
+    """A place that holds an image: a `Path`, a `Url`, or a part of a larger file.
 
-    Its text names the image in messages.
+    `str()` of it names the image in messages.
     """
 
     def read_bytes(self) -> bytes:
-        """The encoded image."""
+        """Returns the encoded image."""
 
 
 @runtime_checkable
@@ -35,15 +35,15 @@ class IdentifiedFile(ImageFile, Protocol):
     """An `ImageFile` that is neither a `Path` nor a `Url`."""
 
     def identity(self) -> tuple[str | int, ...]:
-        """Numbers and words that change when the image does."""
+        """Returns values that change when the image changes, such as its checksum."""
 
 
 class StoredPixels(NamedTuple):
-    """A decoded picture before its camera's orientation is applied.
+    """A decoded image before its EXIF orientation is applied.
 
     Attributes:
-        pixels: `[H, W, 3]` uint8, RGB.
-        orientation: EXIF's, 1 to 8, see `orientation.turned`.
+        pixels: The pixels as stored, `[H, W, 3]` uint8, RGB.
+        orientation: The EXIF orientation, 1 to 8; `turned` applies it.
     """
 
     pixels: np.ndarray
@@ -53,19 +53,20 @@ class StoredPixels(NamedTuple):
 def read_image(source: str | ImageFile | bytes, exif: bool) -> np.ndarray:
     """Decodes an image of any mode to RGB.
 
-    Transparent pixels show white, as on a page. Deeper values and floats are brought
-    to 8 bits as `eight_bits` does. Of a file with several pictures the first is read.
+    Transparent pixels become white. Values of more than 8 bits and floats are scaled
+    to 8 bits by `eight_bits`. If a file holds several images, the first one is read.
 
     Args:
-        source: Path or URL of a file, where else it is, or a file's content.
-        exif: Whether the camera's orientation is applied: yes for a user's photos;
-            annotated pictures are read by `data.coco.pictures`, which decides.
+        source: The path or URL of a file, another `ImageFile`, or the content of a
+            file.
+        exif: Whether the EXIF orientation is applied. Photos of a user need True;
+            `data.coco.pictures` reads annotated images and decides for each.
 
     Returns:
         `[H, W, 3]` uint8.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
         OSError: The file cannot be opened.
         ValueError: The file is empty, truncated or no image.
     """
@@ -79,16 +80,16 @@ def read_image(source: str | ImageFile | bytes, exif: bool) -> np.ndarray:
 
 
 def read_picture(source: str | ImageFile | bytes, exif: bool) -> Image.Image:
-    """As `read_image`, in Pillow's own form, for those who go on with Pillow."""
+    """Decodes an image like `read_image` and returns it as a Pillow image."""
     return Image.fromarray(read_image(source, exif))
 
 
 def decode_stored(content: bytes, name: str) -> StoredPixels:
-    """Decodes an image in stored pixel order, and says how it is to be turned.
+    """Decodes an image as its pixels are stored, and reads its EXIF orientation.
 
     Args:
-        content: Of the file.
-        name: What messages call it.
+        content: The content of the file.
+        name: The name of the image in messages.
 
     Raises:
         ValueError: The content is empty, truncated or no image.
@@ -97,7 +98,7 @@ def decode_stored(content: bytes, name: str) -> StoredPixels:
         with opened(content, name) as image:
             return _stored(image, content)
     except UnknownFormatError:
-        # OpenCV knows TIFFs that Pillow does not, as those of three floats.
+        # OpenCV reads some TIFFs that Pillow does not, such as RGB in floats.
         pixels = decode_deep(content) if content[:4] in _TIFF else None
         if pixels is None:
             raise
@@ -105,12 +106,12 @@ def decode_stored(content: bytes, name: str) -> StoredPixels:
 
 
 def read_content(file: ImageFile) -> bytes:
-    """An image file's bytes.
+    """Returns the content of an image file.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
         OSError: The file cannot be read.
-        ValueError: What is stored there is damaged.
+        ValueError: The stored content is damaged.
     """
     try:
         return file.read_bytes()
@@ -121,14 +122,14 @@ def read_content(file: ImageFile) -> bytes:
 
 
 def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resizes a uint8 image bilinearly, antialiased where it shrinks.
+    """Resizes a uint8 image bilinearly, with antialiasing if it becomes smaller.
 
-    A pixel at `x` moves to `(x + 0.5) * scale - 0.5`.
+    A point at `x` moves to `(x + 0.5) * scale - 0.5`.
 
     Args:
         image: `[H, W, 3]` or `[H, W]` uint8.
-        height: Of the result.
-        width: Of the result.
+        height: The height of the result in pixels.
+        width: The width of the result in pixels.
 
     Returns:
         `[height, width, 3]` or `[height, width]` uint8.
@@ -140,7 +141,7 @@ def resize_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
-    """A picture of any mode as `[H, W, 3]` uint8, see `read_image`."""
+    """Converts a Pillow image of any mode to `[H, W, 3]` uint8, see `read_image`."""
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(eight_bits(np.asarray(image)))
     if "A" in image.getbands() or "a" in image.getbands() or _has_transparency(image):
@@ -152,8 +153,8 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 
 def _stored(image: Image.Image, content: bytes) -> StoredPixels:
     if image.format in ("JPEG", "MPO") and image.mode == "RGB":
-        # The same library, and equal pixels, without Pillow's copy to four bytes a
-        # pixel. Pillow says what is wrong with a file that OpenCV refuses.
+        # OpenCV and Pillow use the same JPEG library and give equal pixels, but Pillow
+        # copies to four bytes per pixel. If OpenCV fails, Pillow's error says why.
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), _JPEG)
         if pixels is not None and _is_whole(pixels, image):
             return StoredPixels(pixels, orientation_of(image))
@@ -164,16 +165,16 @@ def _stored(image: Image.Image, content: bytes) -> StoredPixels:
         return StoredPixels(pixels, before)
     pixels = to_rgb(image)
     if before != UPRIGHT and orientation == UPRIGHT:
-        # Newer Pillows turn a TIFF while they decode it.
+        # Newer versions of Pillow apply a TIFF's orientation while they decode it.
         return StoredPixels(turned_back(pixels, before), before)
     return StoredPixels(pixels, orientation)
 
 
 def _is_whole(pixels: np.ndarray, image: Image.Image) -> bool:
-    """False where OpenCV may have filled up what a damaged file does not hold.
+    """Returns False if OpenCV may have filled in missing parts of a damaged file.
 
-    It does so with grey down to the last row. A sound picture whose last row is of one
-    colour is decoded twice.
+    OpenCV fills everything down to the last row with grey. An intact image whose last
+    row has a single colour also gives False and is decoded again by Pillow.
     """
     if pixels.shape[1::-1] != image.size:
         return False

@@ -1,27 +1,27 @@
-"""Pixels of more than 8 bits, or floats, brought to 8 bits."""
+"""Scales pixels of more than 8 bits, and floats, to 8 bits."""
 
 import cv2
 import numpy as np
 from PIL import Image, ImageFile
 
-# White in pictures of 8, 10, 12, 14 and 16 bits; cameras store all of them in 16.
+# The value of white in 8, 10, 12, 14 and 16 bits. Cameras store all of these in 16.
 _WHITES = (255, 1023, 4095, 16383, 65535)
-_SAMPLED = 2**20  # of the values, which is enough to tell a range
+_SAMPLED = 2**20  # values that are enough to determine a quantile
 
 
 def eight_bits(values: np.ndarray) -> np.ndarray:
-    """Brings the pixels of one picture to 0..255.
+    """Scales the pixels of one image to the range 0 to 255.
 
-    The range is told by the values, for files rarely say it. Integers are taken as of
-    the fewest bits (8, 10, 12, 14 or 16) that hold the largest one. Floats are taken as
-    0 to 1 or as 0 to 255, whichever holds nearly all of them, and larger ones as
-    integers are. NaN is black.
+    The range of the input is derived from its values, because files rarely state it.
+    Integers have the fewest bits (8, 10, 12, 14 or 16) that hold the largest value.
+    Floats range from 0 to 1, or from 0 to 255, whichever holds nearly all of them;
+    larger floats are treated like integers. NaN becomes 0.
 
     Args:
-        values: Of any shape and type of numbers.
+        values: An array of any shape and numeric type.
 
     Returns:
-        The same shape, uint8.
+        An array of the same shape, uint8.
     """
     if not values.size:
         return values.astype(np.uint8)
@@ -33,14 +33,14 @@ def eight_bits(values: np.ndarray) -> np.ndarray:
     white = next((white for white in _WHITES if largest <= white), largest)
     if values.dtype.kind == "f" and known.size:
         some = known.ravel()[:: max(1, known.size // _SAMPLED)]
-        # A few highlights, or broken pixels, may be brighter than white.
+        # A few highlights or defective pixels may be brighter than white.
         usual = float(np.quantile(some, 0.99, method="lower"))
         white = next((w for w in (1.0, 255.0) if usual <= w), white)
     return np.clip(values * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether Pillow would cut the channels of a picture to their upper 8 bits."""
+    """Tells whether Pillow would keep only the upper 8 bits of each channel."""
     if image.mode not in ("RGB", "RGBA", "LA", "RGBX", "RGBa"):
         return False
     if not isinstance(image, ImageFile.ImageFile):
@@ -49,14 +49,14 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def decode_deep(content: bytes) -> np.ndarray | None:
-    """Decodes what Pillow cannot read, or not in full: channels of 16 bits, or floats.
+    """Decodes 16-bit channels and floats, which Pillow does not read completely.
 
     Args:
-        content: Of the file.
+        content: The content of the file.
 
     Returns:
-        `[H, W, 3]` uint8, transparent pixels white; None where OpenCV cannot read it,
-        either.
+        `[H, W, 3]` uint8 with white for transparent pixels, or None if OpenCV cannot
+        read the file.
     """
     try:
         values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)

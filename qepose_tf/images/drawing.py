@@ -1,4 +1,4 @@
-"""Poses drawn on images: limbs and joints, left and right told apart by colour."""
+"""Draws poses on images, with different colours for left and right."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -7,17 +7,17 @@ from qepose_tf.skeleton import Skeleton
 
 Colour = tuple[int, int, int]
 
-# Blue, orange and green-yellow stay apart for colour-blind eyes too.
+# Colour-blind people can distinguish blue, orange and green-yellow, too.
 LEFT: Colour = (40, 150, 255)
 RIGHT: Colour = (255, 120, 20)
 MIDDLE: Colour = (225, 235, 70)
 _OUTLINE: Colour = (15, 15, 15)
-# Without flip pairs there's no left and right: then each person has a colour.
+# The colours of people for skeletons without flip pairs.
 _PEOPLE: tuple[Colour, ...] = (
     *((40, 150, 255), (255, 120, 20), (90, 220, 90), (240, 80, 180)),
     *((225, 235, 70), (120, 230, 230), (190, 120, 255), (255, 90, 90)),
 )
-# Enlarging more than this costs memory and shows no difference.
+# A larger canvas costs memory and shows no difference.
 _MAX_PAINTED_SIDE = 4096
 
 
@@ -31,27 +31,27 @@ def draw_poses(
     keypoint_visible: np.ndarray | None = None,
     label: bool = False,
 ) -> np.ndarray:
-    """Draws people over an image, the best one on top.
+    """Draws poses on an image; the pose with the highest score is on top.
 
-    The first of each flip pair and the limbs between such keypoints are blue, the
-    second ones orange, what joins both sides or lies in the middle yellow. A skeleton
-    without flip pairs gives each person a colour.
+    The first keypoint of each flip pair is blue and the second one orange, and so are
+    the limbs between keypoints of one side. Other keypoints and limbs are yellow. If
+    the skeleton has no flip pairs, each person has a colour.
 
     Args:
-        image: [H, W, 3] uint8.
-        poses: [P, K, 2] (x, y) in pixels.
-        scores: [P].
-        skeleton: names K keypoints, their pairs and limbs.
-        min_score: people that score less aren't drawn.
-        keypoint_visible: [P, K]; keypoints where it's false or 0 are left out, and so
-            are keypoints that aren't finite.
-        label: writes the score beside each person.
+        image: `[H, W, 3]` uint8.
+        poses: `[P, K, 2]` (x, y) in pixels.
+        scores: `[P]`.
+        skeleton: The skeleton with K keypoints, their flip pairs and limbs.
+        min_score: Poses with a lower score are not drawn.
+        keypoint_visible: `[P, K]`. Keypoints for which it is False or 0 are not drawn;
+            keypoints that are not finite are never drawn.
+        label: Whether the score is written beside each person.
 
     Returns:
-        A new image [H, W, 3] uint8; pixels away from people are unchanged.
+        A new image `[H, W, 3]` uint8. Pixels away from the poses are unchanged.
 
     Raises:
-        ValueError: if the arrays don't fit together.
+        ValueError: The shapes of the arrays do not match.
     """
     image, poses = np.asarray(image), np.asarray(poses, np.float64)
     scores = np.asarray(scores)
@@ -67,7 +67,7 @@ def draw_poses(
         visible &= keypoint_visible > 0
     height, width = image.shape[:2]
     zoom = min(max(_MAX_PAINTED_SIDE // max(height, width), 1), 4)
-    # Nearest enlarging and box averaging give an untouched pixel its own value back.
+    # Nearest-neighbour enlarging and box averaging leave other pixels unchanged.
     large = Image.fromarray(image).resize(
         (width * zoom, height * zoom), Image.Resampling.NEAREST
     )
@@ -76,7 +76,7 @@ def draw_poses(
         shown = visible[person]
         if not scores[person] >= min_score or not shown.any():
             continue
-        # Far outside is as good as outside, and Pillow can't draw to infinity.
+        # Pillow cannot draw lines to very large coordinates.
         limit = 4.0 * max(height, width)
         points = np.where(shown[:, None], poses[person], 0.0).clip(-limit, limit)
         radius = _joint_radius(points[shown], height, width) * zoom
@@ -103,10 +103,10 @@ def _check(
 
 
 def _joint_radius(points: np.ndarray, height: int, width: int) -> float:
-    """Picks a joint's radius in pixels: thin on small people and small images."""
+    """Returns a joint's radius in pixels; it is smaller for small people and images."""
     person = np.linalg.norm(np.ptp(points, axis=0))
     largest = 1.0 + 0.006 * max(height, width)
-    if len(points) == 1:  # one keypoint has no extent to go by
+    if len(points) == 1:  # a single keypoint has no extent
         return 1.0 + 0.5 * (largest - 1.0)
     return float(np.clip(0.016 * person, 1.0, largest))
 
@@ -131,7 +131,7 @@ def _draw_person(
     rim = max(0.45 * radius, 1.0)
     limbs = [(a, b) for a, b in skeleton.limb_indices if shown[a] and shown[b]]
     joints = np.flatnonzero(shown)
-    # A dark rim under everything keeps the colours apart from any background.
+    # A dark outline separates the colours from any background.
     for first, last in limbs:
         _draw_limb(paint, points[[first, last]], 0.6 * radius + rim, _OUTLINE)
     for joint in joints:
@@ -153,7 +153,7 @@ def _draw_limb(
         return
     across = np.array([-along[1], along[0]]) * (radius / length)
     corners = (ends[0] + across, ends[1] + across, ends[1] - across, ends[0] - across)
-    # Pillow's polygons have integers at the pixels' corners, not their centres.
+    # In Pillow's polygons, integers are the corners of pixels, not their centres.
     paint.polygon([tuple(corner + 0.5) for corner in corners], fill=colour)
 
 

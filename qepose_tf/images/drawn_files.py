@@ -1,4 +1,4 @@
-"""Files of drawn pictures: written, and told from pictures that somebody took."""
+"""Writes drawings as JPEG files, and recognises such files later."""
 
 import io
 from pathlib import Path
@@ -12,7 +12,7 @@ _QUALITY = 95
 
 
 def drawing_bytes(image: np.ndarray) -> bytes:
-    """A drawing `[H, W, 3]` uint8 as a JPEG file, which `is_drawing` recognises."""
+    """Encodes a drawing `[H, W, 3]` uint8 as a JPEG file for `is_drawing`."""
     content = io.BytesIO()
     Image.fromarray(image).save(
         content, "JPEG", quality=_QUALITY, subsampling=0, comment=_COMMENT
@@ -21,7 +21,7 @@ def drawing_bytes(image: np.ndarray) -> bytes:
 
 
 def is_drawing(path: Path) -> bool:
-    """Whether a file was drawn by this package, by its name and the comment in it."""
+    """Tells by its name and JPEG comment whether this package drew a file."""
     if not path.name.endswith(SUFFIX):
         return False
     try:

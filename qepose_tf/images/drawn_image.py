@@ -1,4 +1,4 @@
-"""An image to try a model with where there is no picture."""
+"""A generated image, for trying a model without a photo."""
 
 import numpy as np
 
@@ -6,7 +6,16 @@ from qepose_tf.images.decoding import resize_image
 
 
 def made_image(height: int, width: int, seed: int) -> np.ndarray:
-    """An image of smooth shapes under noise: `[height, width, 3]` uint8."""
+    """Returns an image of discs on a smooth background with noise.
+
+    Args:
+        height: The height in pixels.
+        width: The width in pixels.
+        seed: The seed of the random shapes and noise.
+
+    Returns:
+        `[height, width, 3]` uint8.
+    """
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (6, 6, 3)).astype(np.uint8)
     smooth = resize_image(coarse, height, width).astype(np.float32)

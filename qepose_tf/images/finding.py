@@ -1,4 +1,4 @@
-"""The image files that paths, folders and patterns stand for."""
+"""Lists the image files of paths, folders and glob patterns."""
 
 import glob
 import logging
@@ -18,20 +18,21 @@ IMAGE_SUFFIXES = frozenset(
 def find_images(
     sources: Iterable[str | Path] | str | Path, out: Path | None = None
 ) -> list[Path]:
-    """Lists the image files that paths, folders and glob patterns stand for.
+    """Lists the image files of paths, folders and glob patterns.
 
-    Files are taken whatever their name ends in; folders (not those below them) and
-    patterns give files with an image's suffix, sorted. Each file is listed once. What
-    `qepose predict` has drawn is no source of a folder or a pattern.
+    A file is listed whatever its suffix is. Folders (without their subfolders) and
+    patterns give the files with the suffix of an image, sorted, without drawings of
+    `qepose predict`. Each file is listed once.
 
     Args:
-        sources: One or many.
-        out: Where drawings will be written. A drawing there is no source even if it
-            is named, as shells do that expand a pattern.
+        sources: One path, folder or pattern, or several.
+        out: The folder in which drawings will be written. Earlier drawings in it are
+            left out even if they are named, because a shell may have expanded a
+            pattern to their names.
 
     Raises:
         FileNotFoundError: A path does not exist.
-        ValueError: A folder or a pattern holds no image, or nothing was asked for.
+        ValueError: A folder or a pattern gives no image, or there is no source.
     """
     if isinstance(sources, str | Path):
         sources = [sources]
@@ -54,7 +55,7 @@ def find_images(
 
 def _matches(source: str | Path) -> list[Path]:
     path = Path(source)
-    # A file may be called a[1].jpg: what exists is never read as a pattern.
+    # The name of an existing file, such as a[1].jpg, is never read as a pattern.
     if path.is_file():
         return [path]
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""Files of several pictures: animations, and TIFFs of several pages."""
+"""Reads files that hold several images: animations and TIFFs with several pages."""
 
 import threading
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ from qepose_tf.images.decoding import to_rgb
 from qepose_tf.images.opening import named_faults, open_image, opened
 from qepose_tf.images.orientation import orientation_of, turned
 
-# Of other formats, further pictures are views or copies of the first: a MPO's second
-# eye, a HEIC's burst.
+# In other formats, such as MPO and HEIC, the further images are views or copies of the
+# first one.
 _FORMATS = frozenset(("GIF", "TIFF", "PNG", "WEBP", "AVIF"))
-_SUBFILE = 254  # TIFF's tag that says what a page is
-_NO_PAGE = 1 | 4  # a smaller copy of another page, or its mask
+_SUBFILE = 254  # the tag of a TIFF for the kind of a page
+_NO_PAGE = 1 | 4  # the kinds "smaller copy of another page" and "mask"
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture of a file that holds several.
+    """One image of a file that holds several.
 
     Attributes:
-        path: Of the file.
-        number: From 1.
-        reader: Decodes frames of the file, fastest in their order.
+        path: The path of the file.
+        number: The number of the frame, from 1.
+        reader: The reader of the file, which is fastest if frames are read in order.
     """
 
     path: Path
@@ -37,11 +37,11 @@ class Frame:
         return f"{self.path}, frame {self.number}"
 
     def pixels(self) -> np.ndarray:
-        """The picture, `[H, W, 3]` uint8, upright.
+        """Returns the image upright, `[H, W, 3]` uint8.
 
         Raises:
             OSError: The file cannot be read.
-            ValueError: This frame is broken.
+            ValueError: The frame is broken.
         """
         return self.reader.read(self.number)
 
@@ -50,8 +50,8 @@ class FrameReader:
     """Decodes the frames of a file one after another.
 
     Args:
-        path: Of the file.
-        numbers: Which frames are pictures of their own, from 0, in order.
+        path: The path of the file.
+        numbers: The indices, from 0, of the frames that are images of their own.
     """
 
     def __init__(self, path: Path, numbers: Sequence[int]) -> None:
@@ -61,11 +61,11 @@ class FrameReader:
         self._image: Image.Image | None = None
 
     def again(self) -> "FrameReader":
-        """Another reader of the same frames, which has a place of its own."""
+        """Returns another reader of the same frames with its own open file."""
         return FrameReader(self._path, self._numbers)
 
     def read(self, number: int) -> np.ndarray:
-        """Frame `number`, from 1: `[H, W, 3]` uint8.
+        """Returns frame `number`, counted from 1, as `[H, W, 3]` uint8.
 
         Raises:
             OSError: The file cannot be read.
@@ -81,9 +81,10 @@ class FrameReader:
 
 
 def frames_of(path: Path) -> list[Frame]:
-    """The pictures of a file that holds several; none of one that holds one.
+    """Returns the frames of a file that holds several images.
 
-    Nor of one that is missing or broken: whoever reads it is told so.
+    The list is empty for a file with one image, and for a file that is missing or
+    broken; reading such a file then raises the error.
     """
     try:
         with opened(path, str(path)) as image:
@@ -99,7 +100,7 @@ def frames_of(path: Path) -> list[Frame]:
 
 
 def _is_picture(image: Image.Image, number: int) -> bool:
-    """False for the small copies and masks that a TIFF keeps of its pages."""
+    """Returns False for the small copies and masks that a TIFF keeps of its pages."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return True
     image.seek(number)

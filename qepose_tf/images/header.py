@@ -1,4 +1,4 @@
-"""The size and the orientation of a picture, of its file's header alone."""
+"""Reads the size and the EXIF orientation of an image from its header."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +11,13 @@ from qepose_tf.images.orientation import orientation_of
 
 
 class Header(NamedTuple):
-    """What a file says of its picture before any pixel is decoded.
+    """The facts about an image that its file's header holds.
 
     Attributes:
-        height: Of the stored pixels.
-        width: Of the stored pixels.
-        orientation: EXIF's, 1 to 8. It is 1 where it stands behind a PNG's pixels.
+        height: The height of the stored pixels.
+        width: The width of the stored pixels.
+        orientation: The EXIF orientation, 1 to 8. It is 1 for a PNG that stores it
+            after the pixels.
     """
 
     height: int
@@ -25,12 +26,12 @@ class Header(NamedTuple):
 
 
 def read_header(file: ImageFile) -> Header:
-    """Reads a picture's header, of a local file nothing else.
+    """Reads the header of an image; of a local file only the header is read.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
         OSError: The file cannot be read.
-        ValueError: The file is empty, no image, or too large a one.
+        ValueError: The file is empty or no image, or the image is too large.
     """
     content = file if isinstance(file, Path) else read_content(file)
     with opened(content, str(file)) as image:
@@ -40,7 +41,7 @@ def read_header(file: ImageFile) -> Header:
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        # Newer Pillows give the size of the turned picture.
+        # Newer versions of Pillow give the size after the orientation is applied.
         tags = image.tag_v2
         return tags[ExifTags.Base.ImageWidth], tags[ExifTags.Base.ImageLength]
     return image.size

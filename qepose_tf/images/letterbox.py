@@ -1,4 +1,4 @@
-"""A whole image at the network's size: resized and padded."""
+"""Letterbox: resizes and pads a whole image to the size of the network's input."""
 
 import math
 from collections.abc import Sequence
@@ -8,18 +8,18 @@ import numpy as np
 from qepose_tf.images.decoding import resize_image
 from qepose_tf.ops.geometry import fit_short_side
 
-# The long side is at most so many short sides of the network: a 4000x1 picture at its
-# full aspect ratio would fill any memory.
+# The largest ratio of the long side to `short_side`. Without a limit, an image of
+# 4000x1 pixels would fill any memory.
 MAX_ASPECT = 4.0
 
 
 def capped_short_side(height: int, width: int, short_side: int) -> int:
-    """The short side to ask for, so that a strip's long side keeps to `MAX_ASPECT`.
+    """Returns a short side for which the long side does not exceed `MAX_ASPECT`.
 
     Args:
-        height: Of the image.
-        width: Of the image.
-        short_side: Of an image that is no strip.
+        height: The height of the image.
+        width: The width of the image.
+        short_side: The short side in pixels of images below this aspect ratio.
     """
     aspect = max(height, width) / min(height, width)
     return max(1, math.floor(short_side * min(1.0, MAX_ASPECT / aspect)))
@@ -31,20 +31,21 @@ def letterbox(
     fill: Sequence[float] | np.ndarray,
     multiple: int = 64,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Brings an image's short side to `short_side`, aspect ratio kept.
+    """Resizes an image to a short side of `short_side` and pads it.
 
-    The content stands at the top left, padding at the right and bottom.
+    The aspect ratio is kept. The content is at the top left, the padding at the right
+    and at the bottom.
 
     Args:
         image: `[H, W, 3]` uint8.
-        short_side: In pixels.
-        fill: `[3]`, RGB of the padding: the model's mean colour, which is 0 behind its
-            first layer.
+        short_side: The short side of the content in pixels.
+        fill: `[3]`, the RGB colour of the padding. With the model's mean colour the
+            padding is 0 after the normalisation.
         multiple: Both padded sides are multiples of it.
 
     Returns:
         The padded image `[H', W', 3]` float32 in 0..255, and the scale `[2]` float32
-        (x, y): `original_points` undoes it.
+        (x, y) for `original_points`.
     """
     height, width = image.shape[:2]
     resized_hw, padded_hw = fit_short_side(height, width, short_side, multiple)
@@ -59,17 +60,17 @@ def letterbox(
 def fit_inside(
     image: np.ndarray, height: int, width: int, fill: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Brings an image into a frame of a fixed size, aspect ratio kept.
+    """Resizes an image to fit into a frame of a fixed size, and pads it.
 
     Args:
         image: `[H, W, 3]` uint8.
-        height: Of the frame.
-        width: Of the frame.
-        fill: RGB of what the image leaves free, at the right and at the bottom.
+        height: The height of the frame.
+        width: The width of the frame.
+        fill: The RGB colour of the padding at the right and at the bottom.
 
     Returns:
-        The frame `[height, width, 3]` uint8, and the scale `[2]` float32 (x, y):
-        `original_points` undoes it.
+        The frame `[height, width, 3]` uint8, and the scale `[2]` float32 (x, y) for
+        `original_points`.
     """
     resized, scale = inside_scale(*image.shape[:2], height, width)
     frame = np.broadcast_to(np.array(fill, np.uint8), (height, width, 3)).copy()
@@ -80,7 +81,7 @@ def fit_inside(
 def inside_scale(
     image_height: int, image_width: int, height: int, width: int
 ) -> tuple[tuple[int, int], np.ndarray]:
-    """The height and width that an image gets in a frame, and the scale (x, y)."""
+    """Returns the height and width of an image in a frame, and the scale (x, y)."""
     scale = min(height / image_height, width / image_width)
     resized_hw = max(1, round(image_height * scale)), max(1, round(image_width * scale))
     ratio = resized_hw[1] / image_width, resized_hw[0] / image_height
@@ -88,13 +89,13 @@ def inside_scale(
 
 
 def original_points(points: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Moves points from a letterboxed image back to the original.
+    """Maps points from a letterboxed image to the original image.
 
     Args:
         points: `[..., 2]` (x, y) in pixels of the network's input.
-        scale: `[2]` of `letterbox` or `fit_inside`.
+        scale: `[2]`, as `letterbox` or `fit_inside` returns it.
 
     Returns:
-        `[..., 2]` in original pixels.
+        `[..., 2]` in pixels of the original image.
     """
     return (np.asarray(points, np.float32) + 0.5) / np.asarray(scale) - 0.5

@@ -1,4 +1,4 @@
-"""Picture files opened by Pillow: what can be opened, and what is said where not."""
+"""Opens image files with Pillow and gives every fault one clear message."""
 
 import contextlib
 import functools
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from PIL import Image
 
-# Pillow warns from 89 million pixels on and refuses twice as many, which is less than
-# today's phones have. The limit here is that of a picture that fits into memory.
+# Pillow warns above 89 million pixels and refuses images of twice as many, which is
+# less than some phones take. An image of this limit still fits into memory.
 MAX_PIXELS = 2**29
 if Image.MAX_IMAGE_PIXELS is not None:
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, 2 * MAX_PIXELS)
 
-# What Pillow's decoders raise on a damaged file, depending on the format.
+# The errors that Pillow's decoders raise for damaged files, depending on the format.
 _BROKEN = (
     OSError,
     SyntaxError,
@@ -28,35 +28,35 @@ _BROKEN = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
-# What the first box of a HEIF file may say; AVIF, which Pillow reads, has others.
+# The brands in the first box of a HEIF file. AVIF, which Pillow reads, has others.
 _HEIF_BRANDS = frozenset(
     b"heic heix heim heis hevc hevx hevm hevs mif1 msf1 heif".split()
 )
 
 
 class UnknownFormatError(ValueError):
-    """The content is that of no picture that Pillow reads."""
+    """Pillow does not know the format of the content."""
 
 
 class _RefusedError(ValueError):
-    """The picture is sound and cannot be read here; the text says all."""
+    """The file cannot be used; the message is complete and is not changed."""
 
 
 @contextmanager
 def opened(content: bytes | Path, name: str) -> Generator[Image.Image, None, None]:
-    """As `open_image`, closed again, with `named_faults` of all that is done inside."""
+    """A context with `open_image` and `named_faults` that closes the image."""
     with named_faults(name), open_image(content, name) as image:
         yield image
 
 
 @contextmanager
 def named_faults(name: str) -> Generator[None, None, None]:
-    """Names the picture in whatever Pillow raises.
+    """A context that names the image in the errors that Pillow raises.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
         OSError: The file cannot be read.
-        ValueError: The picture is broken.
+        ValueError: The image is broken.
     """
     try:
         yield
@@ -72,16 +72,17 @@ def named_faults(name: str) -> Generator[None, None, None]:
 
 
 def open_image(content: bytes | Path, name: str) -> Image.Image:
-    """Opens a picture; its header is read, its pixels are not.
+    """Opens an image and reads its header, but not its pixels.
 
     Args:
-        content: Of the file, or its path, of which only the beginning is then read.
-        name: What messages call it.
+        content: The content of the file, or its path; of a path only the header is
+            read.
+        name: The name of the image in messages.
 
     Raises:
         OSError: The file cannot be read, or is broken.
         UnknownFormatError: The format is unknown.
-        ValueError: The file is empty, the picture is too large, or its format needs a
+        ValueError: The file is empty, the image is too large, or its format needs a
             package that is not installed.
     """
     try:
@@ -119,10 +120,10 @@ def _head(content: bytes | Path) -> bytes:
 
 
 def _register_heif(name: str) -> None:
-    """Teaches Pillow to open HEIF.
+    """Registers HEIF with Pillow.
 
     Raises:
-        ValueError: The package for it is not installed.
+        ValueError: The package pillow-heif is not installed.
     """
     try:
         _heif_opener()
@@ -134,7 +135,7 @@ def _register_heif(name: str) -> None:
 
 @functools.cache
 def _heif_opener() -> None:
-    # Imported late: it is an extra.
+    # Imported here because the package is optional.
     import pillow_heif
 
     pillow_heif.register_heif_opener()

@@ -1,19 +1,19 @@
-"""EXIF orientation: how stored pixels are turned so that a picture stands upright."""
+"""Applies the EXIF orientation, which brings stored pixels upright."""
 
 import numpy as np
 from PIL import ExifTags, Image
 
 UPRIGHT = 1
-QUARTER_TURNS = frozenset((5, 6, 7, 8))  # width and height change places
+QUARTER_TURNS = frozenset((5, 6, 7, 8))  # orientations that exchange width and height
 
 
 def orientation_of(image: Image.Image, *, of_header: bool = False) -> int:
-    """The orientation that a picture's file gives, 1 to 8; 1 where there is none.
+    """Returns the EXIF orientation of an image, 1 to 8; 1 if the file has none.
 
     Args:
-        image: As Pillow opened it.
-        of_header: Look only at what is read already. Pillow decodes a whole PNG to
-            see whether something stands behind its pixels.
+        image: An image that Pillow opened.
+        of_header: Whether only the header is searched. Otherwise Pillow decodes a
+            whole PNG to find an orientation after its pixels.
     """
     exif = Image.Image.getexif(image) if of_header else image.getexif()
     orientation = exif.get(ExifTags.Base.Orientation, UPRIGHT)
@@ -21,11 +21,11 @@ def orientation_of(image: Image.Image, *, of_header: bool = False) -> int:
 
 
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Stored pixels as they are to be seen.
+    """Rotates and mirrors stored pixels so that the image is upright.
 
     Args:
         pixels: `[H, W, ...]` as stored.
-        orientation: EXIF's, 1 to 8.
+        orientation: The EXIF orientation, 1 to 8.
 
     Returns:
         `[H, W, ...]`, or `[W, H, ...]` for `QUARTER_TURNS`.
@@ -40,6 +40,6 @@ def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def turned_back(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """What `turned` was given, from what it returned."""
-    # Each orientation undoes itself, but for the two rotations by a quarter.
+    """The inverse of `turned`: returns the pixels as stored."""
+    # Every orientation is its own inverse, except for the rotations by 90 degrees.
     return turned(pixels, {6: 8, 8: 6}.get(orientation, orientation))

@@ -1,4 +1,4 @@
-"""The first pictures of a list that can be read."""
+"""Reads a list of photos and leaves out those that are broken."""
 
 import logging
 from collections.abc import Iterable
@@ -14,14 +14,14 @@ logger = logging.getLogger(__name__)
 def readable_images(
     files: Iterable[Path], count: int | None = None
 ) -> dict[Path, np.ndarray]:
-    """Decodes photos upright; a broken one is warned about and left out.
+    """Decodes photos upright; broken ones are left out with a warning.
 
     Args:
-        files: Where they are.
-        count: Stop after so many; None reads all.
+        files: The paths of the photos.
+        count: The number of images after which reading stops; None reads all files.
 
     Returns:
-        `[H, W, 3]` uint8 by file, in order.
+        The images, `[H, W, 3]` uint8, by file, in the order of the files.
 
     Raises:
         ValueError: None of the files can be read.

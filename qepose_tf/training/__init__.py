@@ -1,1 +1,1 @@
-"""Strategy, schedule, callbacks and the training run."""
+"""Training: devices, schedule, callbacks and the run."""

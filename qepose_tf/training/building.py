@@ -1,4 +1,4 @@
-"""What a config decides of a run: model, optimiser, batches."""
+"""Builds the model, the optimiser and the batches of a run from its config."""
 
 import logging
 from collections.abc import Callable, Generator
@@ -26,16 +26,15 @@ logger = logging.getLogger(__name__)
 
 
 def initial_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
-    """Returns the model that training begins with: all fresh, or partly from a file.
+    """Builds the model of a run, with initial weights or weights from a file.
 
     Args:
-        config: Of the run, as `started` returns it, so that the model to start from is
-            not read again for its settings.
+        config: The config of the run, as `started` returns it.
         skeleton: The keypoints.
 
     Raises:
         OSError: `model.backbone_weights` or `model.start_from` cannot be read.
-        ValueError: They do not belong to this backbone.
+        ValueError: The weights do not belong to this backbone.
     """
     model = PoseEstimator(skeleton, **model_settings(config))
     if config.model.backbone_weights is not None:
@@ -48,7 +47,7 @@ def initial_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
 
 
 def _take_start(config: Config, model: PoseEstimator) -> None:
-    """Copies what the model that the config starts from has learned."""
+    """Copies the weights of `model.start_from` that the new model can use."""
     place = config.model.start_from
     try:
         report = transfer(start_of(config), model)
@@ -58,13 +57,13 @@ def _take_start(config: Config, model: PoseEstimator) -> None:
 
 
 def frozen_layers(model: PoseEstimator, config: Config) -> list[keras.Layer]:
-    """The body's layers that keep their weights through the whole run."""
+    """Returns the layers of the body whose weights never change in this run."""
     stride = config.train.freeze_to_stride
     return layers_up_to(model.body, stride) if stride else []
 
 
 def compile_model(model: PoseEstimator, config: Config, steps_per_epoch: int) -> None:
-    """Compiles a model with the config's optimiser; call it in the strategy's scope."""
+    """Compiles a model with the optimiser of a config, in the scope of the strategy."""
     settings = config.train
     schedule = make_schedule(
         name=settings.schedule,
@@ -81,7 +80,7 @@ def compile_model(model: PoseEstimator, config: Config, steps_per_epoch: int) ->
         weight_decay=settings.weight_decay,
         clip_norm=settings.gradient_clip_norm,
         ema_momentum=settings.ema_momentum,
-        # In float16 Keras scales the loss anyway.
+        # With mixed_float16 Keras adds the loss scaling itself.
         skip_non_finite=settings.non_finite == "skip"
         and settings.precision != "mixed_float16",
     )
@@ -89,7 +88,7 @@ def compile_model(model: PoseEstimator, config: Config, steps_per_epoch: int) ->
     model.compile(
         optimizer=optimizer,
         steps_per_execution=settings.steps_per_execution,
-        # XLA does not compile for virtual CPU devices.
+        # XLA does not support virtual CPU devices.
         jit_compile=False,
     )
     leave_out_symbolic_build(model)
@@ -97,7 +96,11 @@ def compile_model(model: PoseEstimator, config: Config, steps_per_epoch: int) ->
 
 
 def steps_per_epoch(config: Config, data: CocoDataset, replicas: int) -> int:
-    """Full batches in the data, after a check that they fit it and the devices."""
+    """Returns the number of full batches in the data.
+
+    Raises:
+        ValueError: The batch size does not fit the data or the devices.
+    """
     batch_size, images = config.train.batch_size, len(data.records)
     if batch_size > images:
         raise ValueError(
@@ -123,13 +126,13 @@ def train_batches(
     model: PoseEstimator,
     on_batch: Callable[[int], None] | None = None,
 ) -> Callable[..., tf.data.Dataset]:
-    """Makes the endless batches from an epoch and a step of it.
+    """Returns a function that makes an endless data set from a given step on.
 
     Args:
-        config: of the run.
-        data: to train on.
-        model: whose mean colour stands outside of the images.
-        on_batch: called with each batch's number when it is ready.
+        config: The config of the run.
+        data: The training data.
+        model: The model, whose mean colour fills the area outside of an image.
+        on_batch: Called with the number of each batch when the batch is ready.
 
     Returns:
         A function of `(epoch, step, shard, pieces)`, see `train_dataset`.
@@ -162,7 +165,7 @@ def train_batches(
 
 
 def image_ids(config: Config, data: CocoDataset) -> Callable[[int, int], list[int]]:
-    """The ids of the images of a step, by (epoch, step) from 0."""
+    """Returns a function of `(epoch, step)`, from 0, to the image ids of the step."""
     order = epoch_order(len(data.records), data.parts, config.seed)
 
     def of_step(epoch: int, step: int) -> list[int]:
@@ -174,7 +177,7 @@ def image_ids(config: Config, data: CocoDataset) -> Callable[[int, int], list[in
 
 @contextmanager
 def dtype_policy(name: str) -> Generator[None, None, None]:
-    """Sets Keras' global policy and puts the former one back."""
+    """A context in which Keras' global dtype policy is `name`."""
     former = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:

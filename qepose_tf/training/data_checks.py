@@ -1,7 +1,7 @@
-"""What the data must have before a model is trained on them.
+"""Checks the training and validation data before the first step.
 
-All of it is looked at before the first step: an error in the validation data would
-otherwise end a run at its first validation, epochs later.
+Without these checks, an error in the validation data would end a run at its first
+validation, epochs later.
 """
 
 import logging
@@ -18,18 +18,20 @@ logger = logging.getLogger(__name__)
 def checked_datasets(
     config: Config, skeleton: Skeleton
 ) -> tuple[CocoDataset, CocoDataset | None]:
-    """Reads the data of a run and makes sure that it can be trained and validated.
+    """Reads the training and the validation data of a run and checks them.
 
-    The readers make sure that there is somebody to learn from.
+    Returns:
+        The training data, and the validation data or None if the config has none.
 
     Raises:
-        ValueError: There is nothing to learn from, or the data are not what they should
-            be.
+        ValueError: The data are invalid, or no person in them can be learned from.
         OSError: A file is missing or cannot be read.
     """
     train, val = read_datasets(config, skeleton)
     if val is None:
-        logger.warning("no validation data (data.val): no AP, no best.keras")
+        logger.warning(
+            "data.val is not set: AP is not computed and best.keras is not written"
+        )
     else:
         check_validation_data(val)
     check_flip_pairs(config, skeleton)
@@ -37,35 +39,35 @@ def checked_datasets(
 
 
 def check_validation_data(data: CocoDataset) -> None:
-    """Makes sure that figures can be computed from the validation data.
+    """Checks that COCO's metrics can be computed from the validation data.
 
-    A data set on which AP is undefined is a warning: training needs no figures.
+    If AP is undefined on the data, a warning is logged, because training needs no AP.
 
     Raises:
-        ValueError: The figures cannot be computed from these annotations.
+        ValueError: The metrics cannot be computed from these annotations.
         OSError: The annotations cannot be read.
     """
     if coco_metrics(data, [], explained=False)["AP"] >= 0:
         return
     logger.warning(
         "%s: AP cannot be computed, because none of the %d images shows a person that "
-        "counts (labelled keypoints, no crowd): there will be no best.keras",
+        "counts (labelled keypoints, no crowd); best.keras is not written",
         *(data.path, len(data)),
     )
 
 
 def check_flip_pairs(config: Config, skeleton: Skeleton) -> None:
-    """Warns where pictures are mirrored and no two keypoints change places.
+    """Warns if images are mirrored and the skeleton has no flip pairs.
 
-    A skeleton that says `flip_pairs: []` has none, and so has a single keypoint.
+    There is no warning for a skeleton with `flip_pairs: []` or a single keypoint.
     """
     if config.augment.flip == 0 or skeleton.flip_pairs or skeleton.flip_pairs_given:
         return
     if skeleton.num_keypoints == 1:
         return
     logger.warning(
-        "skeleton %r: pictures are mirrored (augment.flip=%g), and no keypoint is "
-        "known to change places with another: %s; list left and right as flip_pairs "
-        "in a YAML skeleton, or write flip_pairs: [] if there are none",
+        "skeleton %r: pictures are mirrored (augment.flip=%g), but no flip pairs are "
+        "known for its keypoints %s; list left and right as flip_pairs in a YAML "
+        "skeleton, or write flip_pairs: [] if there are none",
         *(skeleton.name, config.augment.flip, ", ".join(skeleton.keypoints)),
     )

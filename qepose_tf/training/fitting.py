@@ -1,4 +1,4 @@
-"""`fit` from wherever a run stands to its end."""
+"""Calls Keras' `fit` from the current position of a run to its end."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -15,12 +15,12 @@ logger = logging.getLogger(__name__)
 
 
 class StepCount(keras.callbacks.Callback):
-    """Counts the steps of the run's state; it stands before all other callbacks.
+    """Counts steps in the state of the run; it must be the first callback.
 
     Args:
-        state: of the run.
-        tensors: a snapshot from within an epoch, whose running metrics the first
-            epoch goes on with.
+        state: The state of the run.
+        tensors: The arrays of a checkpoint within an epoch. Its running metrics are
+            restored in the first epoch.
     """
 
     def __init__(self, state: RunState, tensors: dict[str, np.ndarray] | None = None):
@@ -29,19 +29,19 @@ class StepCount(keras.callbacks.Callback):
         self._tensors = tensors if state.step else None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Brings back what `fit` has just reset."""
+        """Restores the running metrics, which `fit` has just reset."""
         self._first = self.state.step
         if self._tensors is not None:
             bring_back_metrics(self.model, self._tensors)
             self._tensors = None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Counts; the last execution of an epoch may end before its nominal end."""
+        """Counts the steps; the last execution of an epoch may have fewer of them."""
         self.state.step = min(self._first + batch + 1, self.state.steps_per_epoch)
 
 
 class _EndAfter(keras.callbacks.Callback):
-    """Ends `fit` before its nominal end; it stands behind all other callbacks."""
+    """Ends `fit` after an epoch; it must be the last callback."""
 
     def __init__(self, epoch: int):
         super().__init__()
@@ -49,7 +49,7 @@ class _EndAfter(keras.callbacks.Callback):
         self.stopped = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        # Whether somebody else, such as early stopping, has asked for an end.
+        # Another callback, such as early stopping, may have asked to stop.
         self.stopped = self.model.stop_training
         if epoch + 1 >= self.epoch:
             self.model.stop_training = True
@@ -66,21 +66,21 @@ def fit(
     frozen_layers: Sequence[keras.Layer] = (),
     verbose: int = 0,
 ) -> None:
-    """Trains until `epochs` are done, from the state's epoch and step.
+    """Trains from the epoch and step of the state until `epochs` are done.
 
-    Keras' `fit` begins with an epoch and has one set of trainable weights: it is
-    called again for the rest of an epoch that was cut in two, and when the body is
-    set free.
+    Keras' `fit` starts with a whole epoch and cannot change the set of trainable
+    weights. It is therefore called once for the rest of an interrupted epoch, and
+    again after the epochs in which the body is frozen.
 
     Args:
-        model: compiled, its optimiser built.
-        state: of the run; `callbacks` begin with a `StepCount` that counts in it.
-        callbacks: told of all epochs, whatever the calls.
-        dataset: endless batches from an epoch and a step of it.
-        epochs: in all.
-        frozen_epochs: the first ones, in which the body keeps its weights.
-        frozen_layers: of the body, that keep their weights in all of them.
-        verbose: of Keras.
+        model: A compiled model.
+        state: The state of the run.
+        callbacks: The callbacks, of which the first is a `StepCount` of `state`.
+        dataset: A function of `(epoch, step)` that returns the batches from there on.
+        epochs: The number of epochs of the run.
+        frozen_epochs: The number of first epochs in which the body is frozen.
+        frozen_layers: The layers of the body that are frozen in all epochs.
+        verbose: The `verbose` of Keras' `fit`.
     """
     while state.epoch < epochs:
         _freeze(model, state.epoch < frozen_epochs, frozen_layers)
@@ -98,7 +98,7 @@ def fit(
             steps_per_epoch=state.steps_per_epoch - state.step,
             callbacks=[*callbacks, last],
             verbose=verbose,
-            shuffle=False,  # the dataset has its own order
+            shuffle=False,  # the data set has its own order
         )
         if last.stopped:
             logger.info("a callback ended training after epoch %d", state.epoch)
@@ -111,7 +111,7 @@ def _freeze(model: PoseEstimator, frozen: bool, always: Sequence[keras.Layer]) -
         model.body.trainable = not frozen
         for layer in always:
             layer.trainable = False
-        # The traced step knows the weights that it was traced with.
+        # The traced step updates the weights that were trainable when it was traced.
         model.train_function = None
 
 
@@ -121,7 +121,7 @@ def _end_epoch(
     callbacks: Sequence[keras.callbacks.Callback],
     epochs: int,
 ) -> None:
-    """What `fit` does after the last step of an epoch."""
+    """Calls the callbacks as `fit` does after the last step of an epoch."""
     chain = keras.callbacks.CallbackList(
         list(callbacks), model=model, epochs=epochs, steps=state.steps_per_epoch
     )

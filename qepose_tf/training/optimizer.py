@@ -139,23 +139,23 @@ def make_optimizer(
         optimizer = PoseAdam(schedule, **settings)
     if not skip_non_finite:
         return optimizer
-    # Keras' loss scaling leaves such steps out. Factors of two change no digit.
+    # Keras' loss scaling skips such steps. Its factors are powers of two, which do not
+    # change the digits of the gradients.
     return keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=1.0)
 
 
 def adapt_optimizer(
     optimizer: keras.optimizers.Optimizer, model: PoseEstimator, body_factor: float
 ) -> None:
-    """Says which weights do not decay and which have a rate of their own.
+    """Sets which weights do not decay and which have another learning rate.
 
     Call it before `model.compile`, which creates the optimiser's variables.
 
     Args:
-        optimizer: What `make_optimizer` returns.
-        model: The model that it will train. Layers that are frozen only at first are
-            trainable.
-        body_factor: The factor of the learning rate of the body, which may be
-            pretrained and frozen at first.
+        optimizer: The optimiser that `make_optimizer` returned.
+        model: The model to train. Layers that are frozen only in the first epochs must
+            be trainable in it.
+        body_factor: The factor of the body's learning rate.
     """
     inner: Any = getattr(optimizer, "inner_optimizer", optimizer)
     if inner.weight_decay:

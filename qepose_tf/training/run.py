@@ -1,4 +1,4 @@
-"""A training run, from a config to a folder with its checkpoints and logs."""
+"""Runs a training: from a config to a folder with checkpoints, models and logs."""
 
 import logging
 import sys
@@ -56,14 +56,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a finished run left.
+    """The result of a finished run.
 
     Attributes:
-        run_dir: the folder with config.yaml, log.csv, tensorboard and checkpoints.
-        best: the model of the best AP; None where nothing was validated.
-        last: the model as training ended.
-        history: the logs by name, one value per epoch that has it.
-        metrics: the logs of the best epoch (`val_ap`, ...); empty without validation.
+        run_dir: The folder with config.yaml, log.csv, tensorboard and checkpoints.
+        best: The file of the model with the best AP; None without validation.
+        last: The file of the model at the end of training.
+        history: The values of each log, one for each epoch that has the log.
+        metrics: The logs of the best epoch (`val_ap`, ...); empty without validation.
     """
 
     run_dir: Path
@@ -74,7 +74,7 @@ class TrainResult:
 
     @property
     def model(self) -> Path:
-        """The best model, or the last one where there is no best."""
+        """The file of the best model, or of the last one if there is no best."""
         return self.best or self.last
 
 
@@ -88,44 +88,51 @@ def train(
     allowed: Sequence[str] = (),
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainResult:
-    """Trains a `PoseEstimator` as the config says.
+    """Trains a `PoseEstimator` according to a config.
 
-    A run of the same config that was stopped is gone on with, as if nothing had
-    happened. Ctrl-C stops after the current step, writes a checkpoint and
-    `last.keras`, and raises KeyboardInterrupt; a second one stops at once.
+    A stopped run of the same config is continued from its last checkpoint. Ctrl-C stops
+    after the current step, writes a checkpoint and `last.keras`, and raises
+    KeyboardInterrupt; a second Ctrl-C stops at once.
 
     Args:
-        config: of the run, or a YAML file; its folder is numbered if it holds another
-            run.
-        changes: values that differ from the file's, by dotted key:
+        config: A config or the path of a YAML file. If its run folder holds another
+            run, a number is added to the name of the folder.
+        changes: Values that replace those of the file, by dotted key:
             `{"train.epochs": 3}`.
-        progress: True shows Keras' bar, False nothing; by default the bar on a
-            terminal and a line per epoch elsewhere.
-        overwrite: remove an earlier run from the folder instead of numbering it.
-        resume: insist on the config's folder: go on with the run there or begin it.
-        allowed: config keys in which the run that is resumed may differ.
-        callbacks: more of them, called after the run's own. Where a run goes on within
-            an epoch, or its frozen epochs end, `fit` and its `on_train_begin` are
-            called once more.
+        progress: True shows Keras' progress bar, False shows nothing. By default the
+            bar is shown on a terminal, and a line for each epoch elsewhere.
+        overwrite: Whether an earlier run in the folder is removed.
+        resume: Whether only the folder of the config may be used, to continue the run
+            there or to start it.
+        allowed: The config keys that may differ from those of the continued run.
+        callbacks: Further callbacks, called after those of the run. `fit` is called
+            again, with its `on_train_begin`, after an epoch that was interrupted and
+            after the frozen epochs.
+
+    Returns:
+        The folder, the models and the metrics of the run.
 
     Raises:
-        ValueError: The config contradicts itself, its data or this machine; or the
+        ValueError: The config contradicts itself, its data or this machine, or the
             loss is no longer finite (the message names the step).
         OSError: A file is missing, or the run's folder cannot be written.
-        Preempted: SIGTERM came; the checkpoint is written.
+        Preempted: SIGTERM has arrived; the checkpoint is written.
     """
     if not isinstance(config, Config):
         config = load_config(config, changes or {})
     elif changes:
-        raise ValueError("expected changes with the path of a config, got a Config")
+        raise ValueError(
+            "changes: expected the path of a config with them, got a Config; change "
+            "the Config itself, or pass the path of its file"
+        )
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
-    # First of all: several workers must find each other before TensorFlow is used.
+    # Several workers must be connected before TensorFlow is used.
     strategy = make_strategy(config.train.strategy, config.train.num_gpus)
     workers = Agreement(strategy)
     config = started(config)
     check_can_be_made(config.run_dir)
-    # Before an earlier run is removed, or a folder is made for this one.
+    # The data are checked before an earlier run is removed or a folder is made.
     skeleton = Skeleton.load(config.skeleton, config.data.categories)
     data = checked_datasets(config, skeleton)
     folder = RunFolder(config.run_dir, resumed=True)
@@ -229,13 +236,14 @@ def _chain(
     interrupt: Interrupt,
     workers: Agreement,
 ) -> tuple[list[keras.callbacks.Callback], Callable[..., tf.data.Dataset]]:
-    """The run's own callbacks, and its batches, which one of them looks at."""
+    """Returns the callbacks of the run, and its batches, which one of them times."""
     train_data, val_data = data
     settings, state, folder = config.train, checkpoints.state, checkpoints.folder
     throughput = Throughput(state, settings.batch_size)
     images = image_ids(config, train_data)
     skip = settings.non_finite == "skip"
-    # In this order: stop before saving, validate before reading the figures.
+    # The order matters: checks that stop the run come before saving, and the validation
+    # comes before the callbacks that use its metrics.
     chain: list[keras.callbacks.Callback] = [
         count,
         NonFinite(state, settings.epochs, images, skip),
@@ -279,12 +287,14 @@ def _save_stopped(
     state = checkpoints.state
     where = f"epoch {state.epoch + 1}, step {state.step} of {state.steps_per_epoch}"
     if not weights_are_finite(model):
-        logger.warning("stopped in %s; not saved: weights are NaN or infinite", where)
+        logger.warning(
+            "stopped in %s; not saved, because weights are NaN or infinite", where
+        )
         return
     checkpoints.save()
     if with_model:
         checkpoints.save_last()
-    logger.warning("stopped in %s; the same command goes on from there", where)
+    logger.warning("stopped in %s; the same command continues from there", where)
 
 
 def _verbosity(progress: bool | None) -> int:

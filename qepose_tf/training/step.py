@@ -1,4 +1,4 @@
-"""One training step: gradients of the whole batch, summed before they are used."""
+"""One training step, which sums the gradients over replicas before it uses them."""
 
 from typing import Any
 
@@ -28,17 +28,17 @@ class TrainStep:
     The step adds the logs `gradient_norm` (of all gradients, before clipping) and,
     where steps may be skipped, `skipped_steps`.
 
-    Where the optimiser keeps moving averages of the weights, the moving statistics of
-    batch normalisation are averaged alike: averaged weights want the statistics that
-    belong to them, and not those of the latest weights.
+    If the optimiser keeps moving averages of the weights, the moving statistics of
+    batch normalisation are averaged in the same way, because the latest statistics do
+    not match averaged weights.
 
     Args:
         model: A model compiled with an optimiser of `make_optimizer`.
         parts: The number of parts into which a replica's batch is split.
 
     Attributes:
-        statistics: of batch normalisation, each with its average; empty where the
-            optimiser keeps no averages.
+        statistics: Pairs of a moving statistic of batch normalisation and its average;
+            empty if the optimiser keeps no averages.
     """
 
     def __init__(self, model: PoseEstimator, parts: int = 1):

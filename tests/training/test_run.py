@@ -234,7 +234,7 @@ def test_info_tells_how_a_run_stands(resumed, finished, tmp_path, capsys):
     assert report["models"] == ["best.keras", "last.keras"]
     assert "3 of 3" in capsys.readouterr().out
     assert main(["info", str(tmp_path)]) == 1
-    assert "expected a run's folder with config.yaml" in capsys.readouterr().err
+    assert "expected the folder of a run, with a config.yaml" in capsys.readouterr().err
 
 
 def test_another_config_is_not_resumed(resumed, folder):
@@ -304,7 +304,7 @@ def test_ctrl_c_leaves_a_usable_checkpoint(folder, tmp_path):
         process.kill()
         process.communicate()
     assert "stopping after this step" in errors
-    assert "the same command goes on from there" in errors
+    assert "the same command continues from there" in errors
     assert process.returncode != 0
     assert load_model(tmp_path / "run/last.keras").input_size == 64
     assert not list((tmp_path / "run").glob(".*"))

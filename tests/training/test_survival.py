@@ -120,7 +120,7 @@ def test_sigterm_ends_with_a_checkpoint_and_a_code_that_says_resume_me(tmp_path)
     _, errors = finished(process, 120)
     assert process.returncode == 75
     assert "SIGTERM: stopping after this step" in errors
-    assert "the same command goes on from there" in errors
+    assert "the same command continues from there" in errors
     assert "Traceback" not in errors
     _, state = newest_checkpoint(run / "checkpoints")
     reached = state.total_steps

@@ -1,7 +1,4 @@
-"""What happens beside the steps of a run.
-
-`CocoAP` and `NonFinite` can be handed to `model.fit` by themselves.
-"""
+"""The callbacks of a run; `CocoAP` and `NonFinite` also work alone in `model.fit`."""
 
 from qepose_tf.training.callbacks.guards import NonFinite
 from qepose_tf.training.callbacks.validation import CocoAP

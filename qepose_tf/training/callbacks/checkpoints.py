@@ -1,4 +1,4 @@
-"""Checkpoints: where the run stands, its best model and its last one."""
+"""Writes the checkpoints, the best model and the last model of a run."""
 
 import logging
 import math
@@ -27,19 +27,19 @@ logger = logging.getLogger(__name__)
 class Checkpoints(keras.callbacks.Callback):
     """Writes `checkpoints/step-*.safetensors` and `best.keras`.
 
-    A checkpoint is written every few steps, and when an epoch ends: before its
-    validation, where it has one, and after. It stands behind the callbacks that add
-    to an epoch's logs, for it also closes the epoch in the run's state.
+    A checkpoint is written every few steps, before each validation, and at the end of
+    each epoch. The callback also ends the epoch in the state of the run, so it must
+    come after the callbacks that add to the logs of an epoch.
 
     Args:
-        folder: the run's folder; None writes nothing (workers other than the chief,
-            which must read the variables with it all the same).
-        state: of the run; kept up to date here.
-        copy: of the model, to be saved.
-        every: steps from one checkpoint to the next.
-        keep: how many of them stay.
-        monitor: the log whose highest value marks the best model; a value below 0 or
-            NaN is no figure and marks none.
+        folder: The folder of the run. With None nothing is written: workers other than
+            the chief read the variables together with it, but write no files.
+        state: The state of the run, which the callback updates.
+        copy: The copy of the model that is saved.
+        every: The number of steps from one checkpoint to the next.
+        keep: The number of checkpoints that are kept.
+        monitor: The log whose highest value marks the best model. NaN and values below
+            0 mark none.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Checkpoints(keras.callbacks.Callback):
         self._clock = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Saves if it is time to."""
+        """Saves a checkpoint if `every` steps have passed."""
         if self.state.total_steps - self._saved_at >= self.every:
             self.save()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Closes the epoch and saves."""
+        """Ends the epoch in the state and saves a checkpoint."""
         logs = {name: float(value) for name, value in (logs or {}).items()}
         value = logs.get(self.monitor, math.nan)
         if value >= 0 and value > self.best_value:
@@ -79,14 +79,14 @@ class Checkpoints(keras.callbacks.Callback):
 
     @property
     def best_value(self) -> float:
-        """The best so far."""
+        """The best value of `monitor` so far; minus infinity before the first."""
         return self.state.best_logs.get(self.monitor, -math.inf)
 
     def save(self) -> None:
-        """Writes a checkpoint of this moment.
+        """Writes a checkpoint of the current state.
 
         Raises:
-            OSError: it cannot be written; those before it are as they were.
+            OSError: The file cannot be written; earlier checkpoints are not changed.
         """
         now = time.monotonic()
         self.state.seconds += now - self._clock
@@ -102,7 +102,7 @@ class Checkpoints(keras.callbacks.Callback):
             write_checkpoint(path, tensors, self.state)
         except OSError as error:
             before = next(iter(checkpoints_in(folder)), None)
-            last = f"the last good one is {before}" if before else "there is none yet"
+            last = f"the last good one is {before}" if before else "there is no other"
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise OSError(
                 f"{path}: cannot write the checkpoint, {reason}; {last}"
@@ -111,7 +111,7 @@ class Checkpoints(keras.callbacks.Callback):
             old.unlink()
 
     def save_last(self) -> None:
-        """Writes `last.keras`, the model of this moment."""
+        """Writes the current model to `last.keras`."""
         if self.folder is not None:
             save_model(self.copy.updated(), self.folder / LAST)
 
@@ -129,8 +129,8 @@ class BeforeValidation(keras.callbacks.Callback):
     """Saves a checkpoint before a validation, which may take longer than an epoch.
 
     Args:
-        checkpoints: that write it.
-        every: epochs from one validation to the next.
+        checkpoints: The callback that writes the checkpoint.
+        every: The number of epochs from one validation to the next.
     """
 
     params: dict[str, Any]  # `fit` sets them before its first call.
@@ -141,16 +141,16 @@ class BeforeValidation(keras.callbacks.Callback):
         self.every = every
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Saves the epoch as trained and not yet ended."""
+        """Saves all steps of the epoch; the epoch itself is not ended yet."""
         if is_due(epoch, self.every, self.params["epochs"]):
             self.checkpoints.save()
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Saves a `.keras` file; it is there completely or not at all.
+    """Saves a `.keras` file, completely or not at all.
 
     Raises:
-        OSError: it cannot be written; a file of the name is as it was.
+        OSError: The file cannot be written; an earlier file is not changed.
     """
     with whole(path) as temporary:
         model.save(temporary)

@@ -1,4 +1,4 @@
-"""Pictures of what a model is taught, drawn on the crops that it is taught with."""
+"""Draws labels, predictions and targets on the crops of a training batch."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,20 +13,20 @@ from qepose_tf.ops.facts import Facts
 OMEGA = (60, 220, 220)
 IGNORED = (200, 40, 40)
 TARGET = (255, 230, 60)
-_SHORTEST = 256  # px; smaller crops are enlarged, or nobody could see the keypoints
+_SHORTEST = 256  # px; smaller crops are enlarged, so that keypoints can be seen
 
 
 class TrainingPictures:
-    """Draws the first crops of the first batch, as augmented, with today's weights.
+    """Draws the first crops of the first batch with the current weights.
 
-    Side by side: the labels with Omega (cyan) and what is ignored (red); what the
-    model finds; the target of the score map (yellow, the brighter the higher). A left
-    arm in the right one's colour is a wrong flip pair, to be seen at once.
+    Each picture has three panels: the labels with Omega (cyan) and the ignored cells
+    (red), the predictions, and the target of the score map (yellow, brighter means
+    higher). A left arm in the colour of right arms shows a wrong flip pair.
 
     Args:
-        model: returns the model to look at.
-        batches: whose first element is drawn, as `train_dataset` has them.
-        count: of crops.
+        model: A function that returns the model.
+        batches: A function that returns batches like those of `train_dataset`.
+        count: The number of crops.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class TrainingPictures:
         self._batch: tuple[np.ndarray, dict[str, np.ndarray]] | None = None
 
     def __call__(self) -> list[np.ndarray]:
-        """Pictures `[H, 3 W, 3]` uint8."""
+        """Returns the pictures, each `[H, 3 W, 3]` uint8."""
         if self._batch is None:
             images, facts = next(iter(self._batches()))
             self._batch = (
@@ -98,7 +98,7 @@ def _enlarged(points: np.ndarray, zoom: int) -> np.ndarray:
 def _tinted(
     image: np.ndarray, cells: np.ndarray, colour: tuple[int, int, int], share: float
 ) -> np.ndarray:
-    """Mixes a colour into an image where a map `[H / 4, W / 4, 1]` says so."""
+    """Blends a colour into an image, weighted by a map `[H / 4, W / 4, 1]`."""
     side = image.shape[0] // cells.shape[0]
     opacity = share * cells.repeat(side, 0).repeat(side, 1)
     return _bytes(image * (1 - opacity) + np.asarray(colour) * opacity)

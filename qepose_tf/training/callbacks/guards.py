@@ -1,4 +1,4 @@
-"""What ends a run early: a loss that is no number, and a failing op."""
+"""Ends a run with a clear message if the loss is not finite or an operation fails."""
 
 import gc
 import logging
@@ -26,7 +26,7 @@ TERMS = {
 }
 _SHOWN = 16  # image ids in a message
 _LONGEST = 120  # characters of TensorFlow's reason
-# What operations across workers raise where one does not answer.
+# The errors of operations across workers if one of them does not answer.
 _GONE = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -39,22 +39,23 @@ _GONE = (
 class NonFinite(keras.callbacks.Callback):
     """Stops the run at the first loss, gradient or weight that is NaN or infinite.
 
-    The losses in the logs are the epoch's running means; once one is not finite it
-    stays so, and the first step that shows it is the one that made it. The weights are
-    looked at too, every few steps and before an epoch's end saves anything:
-    TensorFlow's fused CPU kernels turn a NaN into 0 at the next ReLU, so that an early
-    layer can be lost behind a loss that looks well.
+    The losses in the logs are running means of the epoch. Such a mean stays NaN or
+    infinite once a loss was, so the first step that shows it is the cause. The weights
+    are checked as well, every few steps and before the end of an epoch saves anything:
+    TensorFlow's fused CPU kernels can turn a NaN into 0 at the next ReLU, so the loss
+    can be finite although the weights of an early layer are not.
 
     Args:
-        state: of the run; a callback before this one counts its steps.
-        epochs: of the run.
-        images: the ids of the images of an epoch's step, by (epoch, step) from 0.
-        skip: go on with a warning where the optimiser left such a step out.
-        every: steps from one look at the weights to the next.
+        state: The state of the run; a callback before this one counts its steps.
+        epochs: The number of epochs of the run.
+        images: A function of `(epoch, step)`, from 0, to the image ids of the step.
+        skip: Whether the run continues with a warning if the optimiser has skipped such
+            a step.
+        every: The number of steps from one check of the weights to the next.
 
     Raises (from `fit`):
-        ValueError: names the step, the term and the images; or the range of steps that
-            may be to blame for the weights.
+        ValueError: A value is not finite. The message names the step, the loss term and
+            the images, or the range of steps after which weights were not finite.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class NonFinite(keras.callbacks.Callback):
         self.every = every
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Counts from here."""
+        """Starts the checks of an epoch at its first step."""
         self._sound = self._before = self.state.step
         self._skipped = 0.0
         self._remember()
@@ -81,7 +82,7 @@ class NonFinite(keras.callbacks.Callback):
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        """Looks at the losses and, now and then, at the weights."""
+        """Checks the losses and, every few steps, the weights."""
         logs = logs or {}
         skipped = float(logs.get(SKIPPED, 0.0))
         wrong = [n for n in TERMS if n in logs and not math.isfinite(logs[n])]
@@ -93,7 +94,7 @@ class NonFinite(keras.callbacks.Callback):
         self._remember()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Looks at the weights that would be saved."""
+        """Checks the weights before they are saved."""
         self._check_weights()
 
     def _found(self, term: str) -> None:
@@ -112,7 +113,7 @@ class NonFinite(keras.callbacks.Callback):
                     variable.assign(value)
 
     def _remember(self) -> None:
-        """Keeps the running means, to take a step out of them again."""
+        """Copies the running means, so that a skipped step can be removed from them."""
         if self.skip:
             self._metrics = [
                 [keras.ops.convert_to_numpy(v) for v in metric.variables]
@@ -145,7 +146,7 @@ class NonFinite(keras.callbacks.Callback):
 
 
 def weights_are_finite(model: keras.Model) -> bool:
-    """Tells whether every weight of the model is a number."""
+    """Tells whether every weight of the model is finite."""
     return _finite(model.weights)
 
 
@@ -158,31 +159,31 @@ def _finite(variables: Sequence[keras.Variable]) -> bool:
 
 @contextmanager
 def readable_op_errors(several_workers: bool = False) -> Generator[None, None, None]:
-    """Turns TensorFlow's page-long errors of one op into a ValueError of one line.
+    """A context that turns TensorFlow's long errors into a ValueError of one line.
 
-    Such an op is the reading of a broken image in a strict run, or one that needs
-    more memory than there is, or one that waits for a worker that is gone.
+    Such errors come from broken images in a strict run, from a lack of memory, or from
+    another worker that has ended.
     """
     try:
         yield
     except tf.errors.OpError as error:
-        # The op's own words stand somewhere between TensorFlow's.
+        # The message of the operation itself is one line of TensorFlow's message.
         found = re.search(r"\b\w+Error: .*|\bOOM .*", error.message)
         reason = found.group() if found else error.message.strip().split("\n")[0]
         if several_workers and isinstance(error, _GONE):
             _let_go(error)
             raise ValueError(
                 f"another worker is gone ({reason[:_LONGEST]}); start all of them "
-                "again with the same command; the run goes on from its last checkpoint"
+                "again with the same command to continue from the last checkpoint"
             ) from error
         raise ValueError(f"training stopped: {reason}") from error
 
 
 def _let_go(error: BaseException) -> None:
-    """Frees what an error's calls still hold.
+    """Frees the objects in the stack frames of an error.
 
-    Where a sum over workers fails, TensorFlow leaves a thread pool open. One that is
-    freed only when Python ends prints an error of its own, as the run's last line:
+    If a sum over workers fails, TensorFlow leaves a thread pool open. If Python frees
+    it only at exit, it prints another error as the last line of the run:
     https://github.com/tensorflow/tensorflow/issues/50487.
     """
     chained: BaseException | None = error

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, heard at once and obeyed between two steps."""
+"""Handles Ctrl-C and SIGTERM: training stops between two steps."""
 
 import logging
 import signal
@@ -15,10 +15,10 @@ RESUME = 75  # exit code: "temporary failure, try again" (EX_TEMPFAIL of sysexit
 
 
 class Preempted(SystemExit):
-    """The run was told to end by SIGTERM; its checkpoint is written.
+    """SIGTERM has ended the run; its checkpoint is written.
 
-    As an exit it leaves a program with code 75, by which a scheduler knows that the
-    same command goes on with the run.
+    Python exits with code 75, which tells a scheduler to repeat the same command, which
+    continues the run.
     """
 
     def __init__(self) -> None:
@@ -26,14 +26,14 @@ class Preempted(SystemExit):
 
 
 class Interrupt:
-    """Context in which the first Ctrl-C or SIGTERM asks, and a second Ctrl-C raises.
+    """A context in which signals are noted; only a second Ctrl-C raises at once.
 
-    `check` raises once one was heard: called between steps, no step is cut in half.
-    Threads other than the main one, and processes that ignore a signal (nohup), keep
-    their handling.
+    `check` raises if a signal has arrived. It is called between steps, so every step is
+    completed. In threads other than the main one, and for signals that the process
+    ignores (nohup), nothing is changed.
 
     Attributes:
-        requested: the signal that was heard; 0 before.
+        requested: The number of the signal that has arrived, or 0.
     """
 
     def __init__(self) -> None:
@@ -41,11 +41,11 @@ class Interrupt:
         self._previous: dict[int, Any] = {}
 
     def check(self) -> None:
-        """Raises what was asked for.
+        """Raises the exception of the signal that has arrived, if any.
 
         Raises:
             KeyboardInterrupt: Ctrl-C was pressed.
-            Preempted: SIGTERM came.
+            Preempted: SIGTERM has arrived.
         """
         if self.requested == signal.SIGTERM:
             raise Preempted
@@ -82,8 +82,9 @@ class StopOnInterrupt(keras.callbacks.Callback):
     """Ends `fit` between two steps after a signal.
 
     Args:
-        interrupt: the context `fit` runs in.
-        agreed: what all workers have heard of; they stop after the same step.
+        interrupt: The context in which `fit` runs.
+        agreed: A function from the signal of this worker to the signal that all workers
+            agree on, so that all stop after the same step.
     """
 
     def __init__(
@@ -94,6 +95,6 @@ class StopOnInterrupt(keras.callbacks.Callback):
         self.agreed = agreed
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Stops here if asked to."""
+        """Stops training if a signal has arrived."""
         self.interrupt.requested = self.agreed(self.interrupt.requested)
         self.interrupt.check()

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: learning rate, CSV and TensorBoard."""
+"""The logs of a run: learning rate, CSV file and TensorBoard."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ from qepose_tf.training.run_folder.state import RunState
 
 
 class LearningRate(keras.callbacks.Callback):
-    """Puts the learning rate of the epoch's last step into the logs."""
+    """Adds the learning rate of the last step of an epoch to its logs."""
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds `learning_rate`."""
@@ -38,15 +38,15 @@ class LearningRate(keras.callbacks.Callback):
 
 
 class CsvLog(keras.callbacks.Callback):
-    """The run's history as a table, one row per epoch, written as a whole.
+    """Writes the history of the run as a table with one row for each epoch.
 
-    It stands behind the callback that closes the epoch in the run's state. A resumed
-    run has the rows that belong to its checkpoint, and no other.
+    The callback must come after `Checkpoints`, which ends the epoch in the state. In a
+    continued run the table has exactly the rows up to its checkpoint.
 
     Args:
-        path: of the CSV file.
-        state: of the run.
-        columns: names that only some epochs' logs have.
+        path: The path of the CSV file.
+        state: The state of the run.
+        columns: The names of logs that only some epochs have.
     """
 
     def __init__(self, path: Path, state: RunState, columns: Sequence[str] = ()):
@@ -56,11 +56,11 @@ class CsvLog(keras.callbacks.Callback):
         self.columns = tuple(columns)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Writes what there is."""
+        """Writes the rows of earlier epochs."""
         self._write()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes the new row, too."""
+        """Writes all rows, which now include this epoch."""
         self._write()
 
     def _write(self) -> None:
@@ -76,18 +76,19 @@ class CsvLog(keras.callbacks.Callback):
 
 
 class TensorBoardLog(keras.callbacks.Callback):
-    """Scalars of every epoch, and predictions drawn after each validation.
+    """Writes scalars after each epoch and drawn predictions after each validation.
 
-    `keras.callbacks.TensorBoard` writes no pictures, and keeps its writer as the
-    default one if `fit` ends by an exception.
+    `keras.callbacks.TensorBoard` writes no images, and its writer stays the default one
+    if `fit` ends with an exception.
 
     Args:
-        folder: for the event file.
-        validation: whose predictions are drawn; it stands before this callback.
-        num_pictures: the first images of its dataset that can be read.
-        histograms: write those of the weights, too.
-        crops: draws pictures of the training, `[H, W, 3]` uint8.
-        every: epochs from one time that crops are drawn to the next.
+        folder: The folder of the event file.
+        validation: The callback whose predictions are drawn; it must come before this
+            one.
+        num_pictures: The number of validation images that are drawn.
+        histograms: Whether histograms of the weights are written.
+        crops: A function that draws training crops, each `[H, W, 3]` uint8.
+        every: The number of epochs from one drawing of crops to the next.
     """
 
     params: dict[str, Any]  # `fit` sets them before its first call.
@@ -117,7 +118,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         self._writer = tf.summary.create_file_writer(str(self.folder))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes scalars, and pictures if there was a validation."""
+        """Writes scalars, and images if this epoch was validated."""
         assert self._writer is not None  # `on_train_begin` opened it.
         with self._writer.as_default(step=epoch):
             for name, value in (logs or {}).items():
@@ -141,7 +142,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         self.close()
 
     def close(self) -> None:
-        """Closes the event file; to be called where `fit` may raise."""
+        """Closes the event file; call it if `fit` has raised an exception."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -157,7 +158,10 @@ class TensorBoardLog(keras.callbacks.Callback):
 
 
 def _readable(coco: CocoDataset) -> Iterator[tuple[ImageRecord, np.ndarray]]:
-    """Records with their pixels; the evaluation has warned of broken pictures."""
+    """Yields the records whose images can be read, with their pixels.
+
+    There is no warning here because the evaluation has named the broken images.
+    """
     for record in coco.records:
         try:
             image = read_record_image(record)

@@ -1,4 +1,4 @@
-"""How fast a run is, how long it waits for its images, and how long it will take."""
+"""Measures the speed of a run, its waits for images, and the remaining time."""
 
 import datetime
 import logging
@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 class Throughput(keras.callbacks.Callback):
     """Adds `images_per_second` and `data_wait` to an epoch's logs.
 
-    `data_wait` is the share of the time in which a step had begun and its batch was
-    not ready: near 0 the devices are the limit, near 1 the input pipeline. The first
-    step of a start is left out where others follow in its epoch: TensorFlow compiles
-    the graph in it.
+    `data_wait` is the share of the time in which a step waited for its batch. Near 0
+    the devices limit the speed, near 1 the input pipeline does. The first step after a
+    start is not counted if others follow in its epoch, because TensorFlow compiles the
+    graph in it.
 
     Args:
         state: The state of the run.
@@ -39,7 +39,7 @@ class Throughput(keras.callbacks.Callback):
         self._ready[number] = time.monotonic()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Counts batches from 0, because the pipeline starts anew."""
+        """Counts batches from 0, because the pipeline starts again."""
         self._taken = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -69,7 +69,7 @@ class Throughput(keras.callbacks.Callback):
         self._waited = 0.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Adds the figures to the logs."""
+        """Adds `images_per_second` and `data_wait` to the logs."""
         seconds = time.monotonic() - self._began
         images = (self.state.step - self._first) * self.batch_size
         if logs is not None and images:
@@ -78,7 +78,7 @@ class Throughput(keras.callbacks.Callback):
             self._tell(seconds / (self.state.step - self._first))
 
     def _tell(self, seconds_per_step: float) -> None:
-        """Logs how long the rest takes at this epoch's rate, without validations."""
+        """Logs the remaining time at the rate of this epoch, without validations."""
         epochs = self.params["epochs"] - self.state.epoch - 1
         if epochs > 0:
             seconds = round(epochs * self.state.steps_per_epoch * seconds_per_step)

@@ -1,4 +1,4 @@
-"""COCO AP while training."""
+"""Computes COCO's metrics during training."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,28 +14,29 @@ COLUMNS = (*(f"val_{figure.lower()}" for figure in FIGURES), CORRELATION)
 
 
 def is_due(epoch: int, every: int, epochs: int) -> bool:
-    """Tells whether an epoch, from 0, is validated: every few, and the last one."""
+    """Tells whether an epoch, from 0, is validated: each `every`th and the last one."""
     return epoch + 1 == epochs or (epoch + 1) % every == 0
 
 
 class CocoAP(keras.callbacks.Callback):
-    """Evaluates every few epochs and at the end; the figures go into the logs.
+    """Evaluates the model every few epochs and adds the metrics to the logs.
 
-    Callbacks that stand behind it read `val_ap`, `val_ap50`, ... and
-    `val_score_oks_rank_correlation` in the logs of the epochs that were evaluated.
-    Where AP cannot be computed, because nobody in the data counts, the logs have none
-    of them, so that no callback takes -1 for the best so far.
+    Callbacks after this one find `val_ap`, `val_ap50`, ... and
+    `val_score_oks_rank_correlation` in the logs of evaluated epochs. If AP is
+    undefined because no person in the data counts, the logs have none of these, so
+    that no callback takes -1 for the best value.
 
     Args:
         coco: The validation data.
-        every: Epochs from one evaluation to the next.
-        batch_size: Images that run together.
-        copy: Of the model, which is evaluated; by default one of the model in training,
-            with the averages of its weights where the optimiser keeps some.
-        check: Called after each image; it may raise to stop.
+        every: The number of epochs from one evaluation to the next.
+        batch_size: The number of images in a batch.
+        copy: The copy of the model that is evaluated. By default it is a copy of the
+            model in training, with the moving averages of the weights if the optimiser
+            keeps them.
+        check: Called after each image; it may raise an exception to stop.
 
     Attributes:
-        evaluation: The latest one; None before the first.
+        evaluation: The latest evaluation; None before the first.
 
     Example:
         >>> model.fit(train, epochs=10, callbacks=[CocoAP(val)])  # doctest: +SKIP
@@ -60,7 +61,7 @@ class CocoAP(keras.callbacks.Callback):
         self.evaluation: Evaluation | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Evaluates if this epoch's turn has come."""
+        """Evaluates the model if the epoch is due."""
         if not is_due(epoch, self.every, self.params["epochs"]):
             return
         if self.copy is None:

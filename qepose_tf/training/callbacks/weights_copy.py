@@ -1,17 +1,17 @@
-"""The model as it is validated and saved: a copy without optimiser and replicas."""
+"""The copy of a model, without optimiser and replicas, that is validated and saved."""
 
 import keras
 
 
 class WeightsCopy:
-    """A second model that takes over the weights of the one in training.
+    """A second model with the weights of the model in training.
 
-    Where the optimiser keeps moving averages of the weights, it takes these. The copy
-    is of one device and brings no running metrics, so that one worker of several can
-    use it while the others do something else.
+    If the optimiser keeps moving averages of the weights, the copy gets these. The copy
+    is on one device and has no running metrics, so one of several workers can use it
+    while the others do something else.
 
     Args:
-        model: in training.
+        model: The model in training.
     """
 
     def __init__(self, model: keras.Model):
@@ -19,7 +19,7 @@ class WeightsCopy:
         self._copy: keras.Model | None = None
 
     def updated(self) -> keras.Model:
-        """The copy with the weights of this moment; always the same object."""
+        """Returns the copy with the current weights; it is always the same object."""
         if self._copy is None:
             self._copy = type(self._model).from_config(self._model.get_config())
         pairs = zip(self._copy.weights, self._model.weights, strict=True)
@@ -30,15 +30,15 @@ class WeightsCopy:
         return self._copy
 
     def _averages(self) -> dict[str, keras.Variable]:
-        """The moving averages by the path of the weight; empty where there are none."""
+        """Returns the moving averages by the path of their weight, if there are any."""
         optimizer = self._model.optimizer
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         if not getattr(optimizer, "use_ema", False):
             return {}
-        # Before the first step the averages are zeros.
+        # The averages are zeros before the first step.
         if not keras.ops.convert_to_numpy(optimizer.iterations):
             return {}
-        # Keras names no public way to the averages.
+        # Keras has no public attribute for the averages.
         variables = optimizer._trainable_variables
         averages = optimizer._model_variables_moving_average
         pairs = [

@@ -1,4 +1,4 @@
-"""The `tf.distribute` strategy a config asks for, on the devices there are."""
+"""Makes the `tf.distribute` strategy of a config on the available devices."""
 
 import logging
 
@@ -12,19 +12,20 @@ def make_strategy(
 ) -> tf.distribute.Strategy:
     """Makes a strategy by `official.common.distribute_utils`.
 
-    "mirrored" needs two devices of a kind: all GPUs (or the first `num_gpus`), or, on
-    a machine without GPU, the logical CPU devices where several were configured. With
-    fewer it falls back to one device and says so.
+    "mirrored" uses all GPUs (or the first `num_gpus`) or, on a machine without GPU, the
+    logical CPU devices if several are configured. With fewer than two devices it uses
+    one device and logs this.
 
     Args:
         name: "off", "one_device", "mirrored", "multi_worker_mirrored" or "tpu".
-        num_gpus: GPUs to use; None means all of them, 0 the CPU.
+        num_gpus: The number of GPUs to use; None means all of them, 0 the CPU.
 
     Raises:
-        ValueError: The machine has fewer GPUs than asked for, or no such strategy.
+        ValueError: The machine has fewer than `num_gpus` GPUs, or the strategy is not
+            available.
     """
-    # Logical devices would start TensorFlow, and several workers must find each other
-    # before it starts.
+    # Listing logical devices initialises TensorFlow, which several workers must not do
+    # before they are connected.
     together = name == "multi_worker_mirrored"
     listed = (
         tf.config.list_physical_devices if together else tf.config.list_logical_devices
@@ -39,7 +40,7 @@ def make_strategy(
     if name == "mirrored":
         cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
         if used == 0 and len(cpus) > 1:
-            # distribute_utils knows one CPU only.
+            # distribute_utils supports only one CPU.
             return tf.distribute.MirroredStrategy(cpus)
         if used < 2:
             device = "GPU:0" if used else "CPU:0"
@@ -59,7 +60,7 @@ def make_strategy(
 
 def _official_strategy(name: str, num_gpus: int) -> tf.distribute.Strategy:
     try:
-        # Imported late: it takes seconds, and only training needs it.
+        # Imported here because it takes seconds and only training needs it.
         from official.common import distribute_utils
     except ModuleNotFoundError as error:
         raise ValueError(

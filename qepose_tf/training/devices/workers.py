@@ -1,4 +1,4 @@
-"""Several workers that train together: who writes, and what all must agree on."""
+"""Several workers that train together: the chief, agreement, and shares of data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,9 +26,10 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 class Agreement:
-    """Numbers that all workers get to know at the same moment.
+    """Exchanges numbers between all workers.
 
-    Every worker must ask at the same step, for each waits for the others.
+    Every worker must call the methods at the same step, because each call waits for
+    the other workers.
 
     Args:
         strategy: The distribution strategy of the run.
@@ -62,9 +63,9 @@ class Agreement:
 def distributed(
     strategy: tf.distribute.Strategy, batches: Callable[..., tf.data.Dataset]
 ) -> Callable[[int, int], Any]:
-    """Makes data sets of which each worker reads its own part only.
+    """Makes data sets of which each worker reads only its own part.
 
-    With a single worker, Keras itself splits each batch among the replicas.
+    With a single worker, Keras splits each batch among the replicas.
 
     Args:
         strategy: The distribution strategy of the run.

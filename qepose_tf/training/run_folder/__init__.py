@@ -1,1 +1,1 @@
-"""What a run keeps on disk, and how it goes on from there."""
+"""The folder of a run: its files, its state, and how a run continues from them."""

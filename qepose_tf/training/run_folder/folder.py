@@ -1,4 +1,4 @@
-"""The folder of a run: chosen so that no run is lost, checked before work begins."""
+"""Chooses, locks and checks the folder of a run, so that no other run is lost."""
 
 import logging
 import shutil
@@ -27,11 +27,11 @@ SUMMARY = "run.json"
 
 @dataclass
 class RunFolder:
-    """A run's folder while a process trains in it.
+    """The folder of a run, locked while this process trains in it.
 
     Attributes:
-        path: of the folder.
-        resumed: it holds a run to go on with.
+        path: The path of the folder.
+        resumed: Whether the folder holds a run that is to be continued.
     """
 
     path: Path
@@ -39,7 +39,7 @@ class RunFolder:
     _lock: FolderLock | None = None
 
     def close(self) -> None:
-        """Lets other processes have it."""
+        """Releases the lock, so that other processes can use the folder."""
         if self._lock is not None:
             self._lock.close()
 
@@ -52,28 +52,34 @@ def open_run_folder(
     allowed: Sequence[str] = (),
     numbered: bool = True,
 ) -> RunFolder:
-    """Finds the folder to train in and keeps other processes out of it.
+    """Finds the folder to train in and locks it.
 
-    A run of the same config that was stopped before its end is gone on with. A folder
-    with another run is left alone: the new run goes to `run_dir`-2, -3, ...
+    A stopped run of the same config is continued. A folder with another run is not
+    touched: the new run goes to `run_dir`-2, -3, ...
 
     Args:
-        config: of the run; its `run_dir` is wanted.
-        overwrite: remove an earlier run's own files, and nothing else.
-        resume: only go on with the run that is in `run_dir`, or start it there.
-        allowed: config keys that may differ from those of the run that is resumed.
-        numbered: whether another name may be taken; several workers agree on one.
+        config: The config of the run, with the wanted `run_dir`.
+        overwrite: Whether the files of an earlier run are removed from `run_dir`.
+            Other files are kept.
+        resume: Whether only `run_dir` itself may be used, to continue the run there or
+            to start it.
+        allowed: The config keys that may differ from those of the continued run.
+        numbered: Whether another name may be taken. Several workers must share one
+            folder, so they pass False.
 
     Raises:
-        ValueError: `resume`, and its config is another one (the message names the
-            keys); or the folder is in use.
+        ValueError: `run_dir` cannot be used: it holds a run with another config (the
+            message names the keys) or a finished one, or another process uses it.
         OSError: The folder cannot be made or written.
     """
     wanted = config.run_dir
     if overwrite:
         folder = _claimed(wanted)
         if folder is None:
-            raise ValueError(f"{wanted}: another process trains in this folder")
+            raise ValueError(
+                f"{wanted}: another process trains in this folder; wait for its end or "
+                "choose another train.run_dir"
+            )
         remove_run(wanted)
         return folder
     others = (wanted.with_name(f"{wanted.name}-{n}") for n in count(2))
@@ -90,7 +96,7 @@ def open_run_folder(
             folder.close()
         if resume or not numbered:
             raise ValueError(_refusal(path, folder, different))
-        logger.info("%s holds another run", path)
+        logger.info("%s holds another run; the next free name is used", path)
         path = next(others)
 
 
@@ -99,34 +105,43 @@ def _is_finished(path: Path) -> bool:
 
 
 def _has_begun(path: Path) -> bool:
-    """Whether there is something to go on from, or nothing that could be lost."""
+    """Tells whether the run can continue or has nothing yet that could be lost."""
     return any((path / CHECKPOINTS).glob("step-*")) or not (path / LOG).exists()
 
 
 def _refusal(path: Path, folder: RunFolder | None, different: list[str] | None) -> str:
     if folder is None:
-        return f"{path}: another process trains in this folder"
+        return (
+            f"{path}: another process trains in this folder; wait for its end or "
+            "choose another train.run_dir"
+        )
     if different:
         return (
             f"{path / CONFIG}: expected the config of this run to resume it, "
             f"different: {', '.join(different)}"
         )
     if not _has_begun(path):
-        return f"{path / CHECKPOINTS}: expected checkpoints to go on from, found none"
+        return (
+            f"{path / CHECKPOINTS}: expected checkpoints to continue from, found none; "
+            "--overwrite starts the run again"
+        )
     return f"{path}: holds a finished run; --overwrite replaces it"
 
 
 def _difference(path: Path, config: Config, allowed: Sequence[str]) -> list[str] | None:
-    """The keys in which the folder's run differs; None where there is no run."""
+    """Returns the config keys that differ from those of the run in the folder.
+
+    The result is None if the folder holds no run.
+    """
     if not (path / CONFIG).exists():
         return None
     keys = differing_keys(load_config(path / CONFIG), config)
-    # A numbered folder is another one than its config asked for.
+    # The run of a numbered folder has the name without a number in its config.
     return [key for key in keys if key not in ("train.run_dir", *allowed)]
 
 
 def _claimed(path: Path) -> RunFolder | None:
-    """Locks the folder; None where another process has it."""
+    """Makes and locks the folder; None if another process has locked it."""
     writable_folder(path)
     try:
         return RunFolder(path, False, FolderLock(path))
@@ -135,7 +150,7 @@ def _claimed(path: Path) -> RunFolder | None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what a killed process was writing under temporary names."""
+    """Removes the temporary files that a killed process has left."""
     names = (CONFIG, LOG, ENVIRONMENT, SUMMARY)
     patterns = [f".{name}.*" for name in names]
     patterns += [f".{Path(name).stem}-*.keras" for name in (BEST, LAST)]

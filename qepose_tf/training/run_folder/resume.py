@@ -1,4 +1,4 @@
-"""Going on with a run that was stopped, from the step that it had reached."""
+"""Restores a stopped run from its newest checkpoint."""
 
 import logging
 from pathlib import Path
@@ -25,26 +25,29 @@ def restore(
     steps_per_epoch: int,
     agreement: Agreement | None = None,
 ) -> tuple[RunState, dict[str, np.ndarray]]:
-    """Brings back weights, statistics and the optimiser from the newest checkpoint.
+    """Restores weights, statistics and the optimiser from the newest checkpoint.
 
     Args:
-        model: compiled, its optimiser built.
-        folder: of the run.
-        steps_per_epoch: of the run as it is now; where it is another number than
-            before, an epoch that was begun is trained from its first step.
-        agreement: of several workers: all take the chief's checkpoint, from a folder
-            that all of them see.
+        model: A compiled model.
+        folder: The folder of the run.
+        steps_per_epoch: The present number of steps in an epoch. If it has changed, an
+            epoch that was interrupted starts again at its first step.
+        agreement: The agreement of several workers: all of them read the checkpoint
+            that the chief chose, so all must see the same folder.
 
     Returns:
-        Where the run stands, and the checkpoint's arrays; the run's beginning where it
-        was stopped before its first checkpoint.
+        The state of the run and the arrays of the checkpoint. If there is no checkpoint
+        yet, the state is that of a new run and there are no arrays.
 
     Raises:
-        ValueError: no checkpoint can be read, or it is of another model.
+        ValueError: No checkpoint can be read, or it is that of another model.
     """
     found = _agreed_checkpoint(folder / CHECKPOINTS, agreement)
     if found is None:
-        logger.info("%s: stopped before its first checkpoint, begun again", folder)
+        logger.info(
+            "%s: the run was stopped before its first checkpoint and starts again",
+            folder,
+        )
         return RunState(steps_per_epoch), {}
     tensors, state = found
     try:
@@ -67,12 +70,15 @@ def _agreed_checkpoint(
         found = newest_checkpoint(folder)
     if agreement is None:
         return found
-    # One more than the steps, for 0 says that there is none.
+    # One is added to the steps because 0 means that there is no checkpoint.
     steps = found[1].total_steps + 1 if agreement.chief and found else 0
     steps = agreement.of_chief(steps)
     if agreement.chief or not steps:
         return found if agreement.chief else None
     path = checkpoint_path(folder, steps - 1)
     if not path.exists():
-        raise FileNotFoundError(f"{path}: expected the chief's folder on every worker")
+        raise FileNotFoundError(
+            f"{path}: no such checkpoint on this worker; expected a train.run_dir that "
+            "all workers share"
+        )
     return read_checkpoint(path)

@@ -1,4 +1,4 @@
-"""Where a run stands, and the file that brings it back there."""
+"""The state of a run, and the checkpoint files that hold it."""
 
 import dataclasses
 import hashlib
@@ -22,15 +22,16 @@ SUFFIX = ".safetensors"
 
 @dataclass
 class RunState:
-    """The position of a run and what it has found so far.
+    """The position of a run and its logs so far.
 
     Attributes:
-        steps_per_epoch: optimiser steps in one epoch.
-        epoch: the epoch that is trained, from 0.
-        step: steps done in it; `steps_per_epoch` before the epoch's end was looked at.
-        seconds: time spent training, over all starts.
-        history: the logs of each finished epoch, "epoch" among them.
-        best_logs: those of the best one; empty before the first validation.
+        steps_per_epoch: The number of optimiser steps in one epoch.
+        epoch: The current epoch, from 0.
+        step: The number of steps done in the current epoch. It is `steps_per_epoch`
+            until the callbacks have processed the end of the epoch.
+        seconds: The time spent on training, summed over all starts of the run.
+        history: The logs of each finished epoch, which include "epoch".
+        best_logs: The logs of the best epoch; empty before the first validation.
     """
 
     steps_per_epoch: int
@@ -42,11 +43,14 @@ class RunState:
 
     @property
     def total_steps(self) -> int:
-        """Steps since the run's beginning."""
+        """The number of steps since the start of the run."""
         return self.epoch * self.steps_per_epoch + self.step
 
     def by_name(self) -> dict[str, list[float]]:
-        """The history as Keras has it: the values of the epochs that have the log."""
+        """Returns the history in Keras' form: the list of values of each log.
+
+        A list has values only for the epochs that have the log.
+        """
         names = dict.fromkeys(name for row in self.history for name in row)
         return {
             name: [row[name] for row in self.history if name in row]
@@ -56,10 +60,12 @@ class RunState:
 
 
 def snapshot(model: keras.Model) -> dict[str, np.ndarray]:
-    """Every number that training changes: weights, optimiser, running metrics.
+    """Copies all variables that training changes: weights, optimiser, metrics.
 
-    On several workers each of them must call it at the same step, for variables are
-    read by all together.
+    Several workers must call it at the same step, because they read variables together.
+
+    Returns:
+        The arrays by name.
     """
     return {
         name: np.array(keras.ops.convert_to_numpy(variable), order="C")
@@ -68,12 +74,12 @@ def snapshot(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def bring_back(model: keras.Model, tensors: dict[str, np.ndarray]) -> None:
-    """Sets weights and optimiser to a snapshot; the model is compiled and built.
+    """Sets the weights and the optimiser of a compiled model to a snapshot.
 
-    Running metrics are left alone, for `fit` resets them: see `bring_back_metrics`.
+    Running metrics are not set, because `fit` resets them: see `bring_back_metrics`.
 
     Raises:
-        ValueError: the snapshot is of another model or optimiser.
+        ValueError: The snapshot is that of another model or optimiser.
     """
     variables = _variables(model)
     unlike = sorted(variables.keys() ^ tensors.keys())
@@ -91,7 +97,7 @@ def bring_back(model: keras.Model, tensors: dict[str, np.ndarray]) -> None:
 
 
 def bring_back_metrics(model: keras.Model, tensors: dict[str, np.ndarray]) -> None:
-    """Sets the running metrics of an epoch that was cut in two."""
+    """Sets the running metrics of an interrupted epoch to a snapshot."""
     for name, variable in _variables(model).items():
         if name.startswith("metrics/"):
             variable.assign(tensors[name])
@@ -118,10 +124,10 @@ def _variables(model: keras.Model) -> dict[str, Any]:
 def write_checkpoint(
     path: Path, tensors: dict[str, np.ndarray], state: RunState
 ) -> None:
-    """Writes a checkpoint; it is there completely or not at all, power cut or not.
+    """Writes a checkpoint; after a power cut the file is complete or absent.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
     metadata = {
         "format": "1",
@@ -132,10 +138,10 @@ def write_checkpoint(
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], RunState]:
-    """The arrays and the state of a checkpoint.
+    """Reads the arrays and the state of a checkpoint.
 
     Raises:
-        ValueError: the file is truncated, damaged or none of ours.
+        ValueError: The file is truncated, damaged or no checkpoint.
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
@@ -145,7 +151,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], RunState]:
     except (safetensors.SafetensorError, OSError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: expected a checkpoint, {error}") from None
     if _digest(tensors) != metadata.get("sha256"):
-        raise ValueError(f"{path}: damaged, its checksum differs")
+        raise ValueError(f"{path}: the checkpoint is damaged, its checksum differs")
     return tensors, state
 
 
@@ -158,31 +164,34 @@ def _digest(tensors: dict[str, np.ndarray]) -> str:
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, newest first."""
+    """Lists the checkpoints of a folder, newest first."""
     return sorted(folder.glob(f"step-*{SUFFIX}"), reverse=True)
 
 
 def checkpoint_path(folder: Path, steps: int) -> Path:
-    """Where the checkpoint after so many steps of a run stands."""
+    """Returns the path of the checkpoint after `steps` steps of a run."""
     return folder / f"step-{steps:09d}{SUFFIX}"
 
 
 def newest_checkpoint(
     folder: Path,
 ) -> tuple[dict[str, np.ndarray], RunState] | None:
-    """The newest checkpoint that can be read; None where there is no file of any.
+    """Reads the newest checkpoint that is not damaged; None if there is no file.
 
-    A damaged one is passed over with a warning.
+    Each damaged checkpoint is skipped with a warning.
 
     Raises:
-        ValueError: there are checkpoints, and none can be read.
+        ValueError: There are checkpoints, but none can be read.
     """
     files = checkpoints_in(folder)
     for path in files:
         try:
             return read_checkpoint(path)
         except ValueError as error:
-            logger.warning("%s; the one before it is taken", error)
+            logger.warning("%s; the one before it is used", error)
     if files:
-        raise ValueError(f"{folder}: none of its {len(files)} checkpoints can be read")
+        raise ValueError(
+            f"{folder}: none of its {len(files)} checkpoints can be read; "
+            "qepose train --overwrite starts the run again"
+        )
     return None

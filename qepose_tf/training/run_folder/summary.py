@@ -1,4 +1,4 @@
-"""What a run folder says of itself: where it ran, and what came out."""
+"""Writes and reads the environment and the summary of a run."""
 
 import json
 import math
@@ -51,7 +51,10 @@ def write_environment(folder: Path, config: Config, state: RunState) -> None:
 
 
 def git_revision(folder: Path) -> str | None:
-    """The commit that a folder is at, with "+" where it was changed; None if none."""
+    """Returns the commit of a folder, with "+" if files were changed since.
+
+    The result is None outside of a git repository.
+    """
     try:
         words = ["git", "-C", str(folder), "describe", "--always", "--dirty=+"]
         words += ["--abbrev=40", "--exclude=*"]
@@ -69,19 +72,19 @@ def _version(package: str) -> str | None:
 
 
 def write_summary(folder: Path, config: Config, state: RunState) -> None:
-    """Writes `run.json`, which also says that the run is finished."""
+    """Writes `run.json`, whose existence marks the run as finished."""
     report = _report(config, state) | {"finished": True}
     write_file(folder / SUMMARY, json.dumps(report, indent=2) + "\n")
 
 
 def describe_run(folder: Path) -> dict[str, Any]:
-    """What `qepose info` shows of a run's folder.
+    """Returns what `qepose info` shows about the folder of a run.
 
     Raises:
-        ValueError: it is no run's folder, or its checkpoints cannot be read.
+        ValueError: It is not the folder of a run, or its checkpoints cannot be read.
     """
     if not (folder / CONFIG).exists():
-        raise ValueError(f"{folder}: expected a run's folder with {CONFIG}")
+        raise ValueError(f"{folder}: expected the folder of a run, with a {CONFIG}")
     config = load_config(folder / CONFIG)
     found = newest_checkpoint(folder / CHECKPOINTS)
     state = found[1] if found else RunState(0)

@@ -156,7 +156,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, kind, caplo
     files[-1].write_bytes(damaged(files[-1], kind))
     _, state = newest_checkpoint(tmp_path / "checkpoints")
     assert state.epoch == 2
-    assert str(files[-1]) in caplog.text and "the one before it is taken" in caplog.text
+    assert str(files[-1]) in caplog.text and "the one before it is used" in caplog.text
     for file in files[:-1]:
         file.write_bytes(damaged(file, kind))
     with pytest.raises(ValueError, match="none of its 3 checkpoints can be read"):

@@ -62,7 +62,7 @@ def test_a_run_that_left_no_checkpoint_is_not_written_over(tmp_path):
     (tmp_path / "x/log.csv").touch()
     found = open_and_close(tmp_path / "x")
     assert found.path == tmp_path / "x-2" and not found.resumed
-    message = "x/checkpoints: expected checkpoints to go on from, found none"
+    message = "x/checkpoints: expected checkpoints to continue from, found none"
     with pytest.raises(ValueError, match=message):
         open_and_close(tmp_path / "x", resume=True)
 
