@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from qepose_tf.exporting.formats.native_logs import native_logs_hidden
+from qepose_tf.inference.native_logs import native_logs_hidden
 
 
 def test_hidden_lines_are_logged_at_debug_level(capfd, caplog):
