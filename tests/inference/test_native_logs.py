@@ -8,7 +8,7 @@ from qepose_tf.inference.native_logs import native_logs_hidden
 
 
 def test_hidden_lines_are_logged_at_debug_level(capfd, caplog):
-    caplog.set_level(logging.DEBUG, "qepose_tf.exporting")
+    caplog.set_level(logging.DEBUG, "qepose_tf.inference")
     with native_logs_hidden():
         os.write(2, b"I0000 a notice\n")
     print("shown", file=sys.stderr)
