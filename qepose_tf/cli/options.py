@@ -13,7 +13,7 @@ MIN_SCORE = 0.2
 
 PEOPLE = "people"  # the preset that commands use where no model is named
 Model = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A .keras model file or a preset.")
+    Path, typer.Argument(metavar="MODEL", help="A model file or a preset.")
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -122,15 +122,16 @@ def check_outputs(*files: Path | None, folder: bool = False) -> None:
 def model_and_sources(words: list[str]) -> tuple[str, list[str]]:
     """Splits the arguments of `qepose predict` into its model and its sources.
 
-    The first word is the model where it is a `.keras` file, or the name of a preset
-    that no file or folder has.
+    The first word is the model where it is a `.keras` file or an exported one, or the
+    name of a preset that no file or folder has.
 
     Raises:
         BadParameter: There is a model and nothing to look at.
     """
     first, *others = words
-    named = preset_of(first) and not Path(first).exists()
-    if not named and Path(first).suffix != ".keras":
+    from qepose_tf.inference.model_files import is_model
+
+    if not is_model(first):
         return PEOPLE, words
     if not others:
         raise typer.BadParameter(f"{first}: expected images after the model, got none")

@@ -93,9 +93,9 @@ def evaluate(
     seen = protocol(flip, scales, nms_distance, max_detections, score_threshold)
     from qepose_tf.evaluation.evaluate import evaluate as run
     from qepose_tf.evaluation.evaluate import write_results
-    from qepose_tf.models import load_model
+    from qepose_tf.inference.model_files import read_model
 
-    estimator = load_model(model)
+    estimator = read_model(model)
     coco = read(estimator.skeleton)
     with progress_bar("evaluating") as progress:
         evaluation = run(

@@ -27,8 +27,8 @@ from qepose_tf.evaluation.crowd_index import crowd_precision
 from qepose_tf.evaluation.score_quality import score_oks_rank_correlation
 from qepose_tf.files.whole_files import write_file
 from qepose_tf.images.letterbox import capped_short_side
-from qepose_tf.inference.detector import Detector
 from qepose_tf.inference.loop import PoseLoop
+from qepose_tf.inference.model_files import detector_of
 from qepose_tf.ops.geometry import fit_short_side
 
 logger = logging.getLogger(__name__)
@@ -100,10 +100,10 @@ def evaluate(
     explained: bool = True,
     **protocol: Any,
 ) -> Evaluation:
-    """Runs a `PoseEstimator` on the images of a data set and scores its poses.
+    """Runs a model on the images of a data set and scores its poses.
 
     Args:
-        model: A `PoseEstimator`.
+        model: A `PoseEstimator`, or an `ExportedModel`.
         coco: The data set, see `read_coco`.
         batch_size: The number of images that run together.
         min_area: The area of the smallest person that counts, in px^2.
@@ -156,7 +156,7 @@ def predict_coco(
     An image that cannot be read has no detections, and a warning names it.
 
     Args:
-        model: A `PoseEstimator`.
+        model: A `PoseEstimator`, or an `ExportedModel`.
         coco: The data set. Each image is turned as it was annotated.
         batch_size: The number of images of one padded shape that run together; fewer
             run together at a scale above 1.
@@ -167,7 +167,7 @@ def predict_coco(
     Returns:
         COCO keypoint results, with poses in px of the original images.
     """
-    loop = PoseLoop(Detector(model, **protocol), model.input_size, batch_size)
+    loop = PoseLoop(detector_of(model, **protocol), model.input_size, batch_size)
     records = _by_shape(coco, model.input_size)
     pictures = ((record, partial(read_record_image, record)) for record in records)
     results: list[dict[str, Any]] = []

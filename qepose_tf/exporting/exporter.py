@@ -20,7 +20,6 @@ from qepose_tf.exporting.checks.reference import (
     traced,
 )
 from qepose_tf.exporting.formats.fixed_graph import check_sides, write_fixed_graph
-from qepose_tf.exporting.formats.native_logs import native_logs_hidden
 from qepose_tf.exporting.formats.saved_model import (
     MARKER,
     version_folder,
@@ -32,6 +31,7 @@ from qepose_tf.images.drawn_image import made_image
 from qepose_tf.images.finding import find_images
 from qepose_tf.images.letterbox import fit_inside, inside_scale
 from qepose_tf.images.readable import readable_images
+from qepose_tf.inference.native_logs import native_logs_hidden
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.models.reading import load_model
 

@@ -43,7 +43,11 @@ def describe(
             "std": [round(float(value), 4) for value in model.std],
             "inside": True,
         },
-        "letterbox": {"inside": True} if height is None else _letterbox(model),
+        "letterbox": (
+            {"inside": True, "short_side": model.input_size}
+            if height is None
+            else _letterbox(model)
+        ),
         "outputs": {
             "poses": "float32 [B, P, K, 2], (x, y) in pixels of the input",
             "scores": "float32 [B, P], predicted OKS, descending; 0: an empty row",

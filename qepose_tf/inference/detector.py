@@ -5,31 +5,19 @@ import math
 import numbers
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from qepose_tf.images.letterbox import capped_short_side, letterbox
+from qepose_tf.inference.detections import Detections
 from qepose_tf.models import PoseEstimator
 from qepose_tf.models.multi_view import detect, merge
 from qepose_tf.ops.geometry import STRIDE
 
 MAX_SCALE = 8.0
 DECODING = ("max_detections", "score_threshold", "nms_distance")
-
-
-class Detections(NamedTuple):
-    """The people of a batch, by descending score; an empty row scores 0.
-
-    Attributes:
-        poses: `[B, P, K, 2]` float32 (x, y) in pixels.
-        scores: `[B, P]` float32 in [0, 1].
-        keypoint_scores: `[B, P, K]` float32.
-    """
-
-    poses: np.ndarray
-    scores: np.ndarray
-    keypoint_scores: np.ndarray
 
 
 class Detector:
@@ -86,6 +74,22 @@ class Detector:
     def batch_sizes(self, batch_size: int) -> list[int]:
         """Images at each scale that take no more memory than a batch of scale 1."""
         return [max(1, int(batch_size / max(1.0, s) ** 2)) for s in self.scales]
+
+    def boxed(
+        self, image: np.ndarray, short_side: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """An image as `detect` takes it, see `letterbox`; a strip is made smaller.
+
+        Args:
+            image: `[H, W, 3]` uint8.
+            short_side: One of `short_sides`, in pixels.
+
+        Returns:
+            `[H', W', 3]` float32, and the scale `[2]` (x, y) that `original_points`
+            undoes.
+        """
+        side = capped_short_side(*image.shape[:2], short_side)
+        return letterbox(image, side, self.model.mean)
 
     def detect(self, images: Any) -> Detections:
         """The people of letterboxed images `[B, H, W, 3]`, in pixels of these.

@@ -9,8 +9,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from qepose_tf.images.letterbox import capped_short_side, letterbox, original_points
-from qepose_tf.inference.detector import Detections, Detector
+from qepose_tf.images.letterbox import original_points
+from qepose_tf.inference.detections import Detections, ImageDetector
 from qepose_tf.ops.geometry import STRIDE
 
 # How many pictures may wait for their turn, in batches, before one runs part-full.
@@ -84,7 +84,9 @@ class PoseLoop:
         ValueError: A number is below 1.
     """
 
-    def __init__(self, detector: Detector, short_side: int, batch_size: int) -> None:
+    def __init__(
+        self, detector: ImageDetector, short_side: int, batch_size: int
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
         if short_side < 1:
@@ -149,14 +151,10 @@ class PoseLoop:
         except (OSError, ValueError) as error:
             return index, _Picture(key, error=error), []
         views = [
-            _View(index, scale, *self._boxed(image, side))
+            _View(index, scale, *self._detector.boxed(image, side))
             for scale, side in enumerate(self._short_sides)
         ]
         return index, _Picture(key, image.shape[:2]), views
-
-    def _boxed(self, image: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-        side = capped_short_side(*image.shape[:2], side)
-        return letterbox(image, side, self._detector.model.mean)
 
     def _run(self, group: Sequence[_View], ready: dict[int, _Picture]) -> None:
         found = self._detector.detect(np.stack([view.image for view in group]))

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -12,22 +12,28 @@ from PIL import Image
 from qepose_tf.images.decoding import read_image
 from qepose_tf.images.finding import find_images
 from qepose_tf.images.frames import Frame, FrameReader, frames_of
-from qepose_tf.inference.detector import Detector
+from qepose_tf.inference.exported_model import ExportedModel
 from qepose_tf.inference.loop import PoseLoop, Read
+from qepose_tf.inference.model_files import detector_of, read_model
 from qepose_tf.inference.people import ImagePoses, Source, Unreadable
-from qepose_tf.models import PoseEstimator, load_model
+
+if TYPE_CHECKING:
+    from qepose_tf.models import PoseEstimator
 
 logger = logging.getLogger(__name__)
 
 
 class Predictor:
-    """Finds people and their keypoints with a `PoseEstimator`.
+    """Finds people and their keypoints with a model of any kind.
 
     A picture's short side is brought to `short_side` and its aspect ratio is kept.
     Pictures of equal padded size run together. EXIF orientation is honoured.
 
     Args:
-        model: A model, or the path of a `.keras` file.
+        model: A `PoseEstimator`, the name of a preset, or the path of a `.keras` file
+            or of what `qepose export` wrote. TFLite, ONNX and OpenVINO files need no
+            TensorFlow; they look at a picture as they were exported, so that
+            `short_side`, `flip`, `scales` and the decoding keep their defaults.
         batch_size: Pictures that run at once; fewer of those that are larger than
             at scale 1, and twice as many images with `flip`.
         min_score: Only poses that score more are returned.
@@ -51,7 +57,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: PoseEstimator | str | Path,
+        model: "PoseEstimator | ExportedModel | str | Path",
         *,
         batch_size: int = 8,
         min_score: float = 0.01,
@@ -60,13 +66,14 @@ class Predictor:
         scales: Iterable[float] = (1.0,),
         **decoding: Any,
     ) -> None:
-        self.model = load_model(model) if isinstance(model, str | Path) else model
+        self.model = read_model(model)
         self.skeleton = self.model.skeleton
         self.batch_size = batch_size
         self.min_score = min_score
         self.short_side = self.model.input_size if short_side is None else short_side
         self.failures: list[tuple[Source, str]] = []
-        detector = Detector(self.model, flip=flip, scales=scales, **decoding)
+        seen = {"short_side": short_side, "flip": flip, "scales": scales}
+        detector = detector_of(self.model, **seen, **decoding)
         self._loop = PoseLoop(detector, self.short_side, batch_size)
 
     def __repr__(self) -> str:

@@ -6,7 +6,7 @@ from keras import ops
 
 from qepose_tf.layers.cell_norm import CellNorm, batch_norm
 from qepose_tf.layers.per_keypoint import PerKeypointDense
-from qepose_tf.ops.geometry import cell_centres
+from qepose_tf.ops.cells import cell_centres
 from qepose_tf.ops.sampling import sample_per_keypoint, take_cells
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from qepose_tf.ops.geometry import cell_centres
+from qepose_tf.ops.cells import cell_centres
 from qepose_tf.ops.sampling import take_cells
 
 

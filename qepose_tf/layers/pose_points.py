@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from qepose_tf.ops.geometry import cell_centres
+from qepose_tf.ops.cells import cell_centres
 
 
 class _OfEncoding(keras.layers.Layer):

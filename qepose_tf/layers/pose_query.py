@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from qepose_tf.layers.cell_norm import batch_norm
-from qepose_tf.ops.geometry import cell_centres
+from qepose_tf.ops.cells import cell_centres
 from qepose_tf.ops.sampling import sample_and_sum_keypoints
 
 

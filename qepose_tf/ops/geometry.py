@@ -5,7 +5,6 @@ A pixel's centre has integer coordinates, so resizing by `s` maps `x` to
 """
 
 import numpy as np
-from keras import ops
 
 STRIDE = 4
 
@@ -53,10 +52,3 @@ def fit_short_side(
         -(-resized[1] // multiple) * multiple,
     )
     return resized, padded
-
-
-def cell_centres(height, width):
-    """All cells of a map in row-major order, `[height * width, 2]` int32 (x, y)."""
-    y, x = ops.meshgrid(ops.arange(height), ops.arange(width), indexing="ij")
-    cells = ops.stack([ops.reshape(x, [-1]), ops.reshape(y, [-1])], axis=-1)
-    return ops.cast(cells, "int32")

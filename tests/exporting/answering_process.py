@@ -64,7 +64,8 @@ def main(path: str) -> None:
     spec = importlib.util.spec_from_file_location("runner", path)
     runner = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(runner)
-    runner.saved_model()
+    import tensorflow  # noqa: F401, before the first request
+
     for request in sys.stdin:
         sys.stdin = io.StringIO(request)
         runner.main("saved_model")

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from qepose_tf.inference.detector import Detections, Detector
+from qepose_tf.inference.detections import Detections
+from qepose_tf.inference.detector import Detector
 from qepose_tf.models import PoseEstimator
 from qepose_tf.skeleton import COCO, Skeleton
 from tests.models.conftest import moderate, random_images

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from qepose_tf.layers.pose_query import PoseQueryEncoding
-from qepose_tf.ops.geometry import cell_centres
+from qepose_tf.ops.cells import cell_centres
 from tests.backends import to_numpy
 from tests.layers.layer_checks import check_layer
 from tests.points import sampled

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from qepose_tf.ops.cells import cell_centres
 from qepose_tf.ops.geometry import (
     STRIDE,
-    cell_centres,
     fit_short_side,
     resize_matrix,
 )

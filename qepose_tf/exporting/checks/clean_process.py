@@ -44,7 +44,7 @@ def waiting_process(format: str) -> Generator[Run, None, None]:
     """Starts a process that imports a format's runtime while its file is written.
 
     Args:
-        format: A key of `runner.RUNTIMES`.
+        format: A key of `inference.runtimes.RUNTIMES`.
 
     Yields:
         A function of a path and batches, to be called once, see `run_exported`.
@@ -64,7 +64,7 @@ def run_exported(format: str, path: Path, batches: Iterable[np.ndarray]) -> Answ
     """Runs an exported model in a new process that has only the format's runtime.
 
     Args:
-        format: A key of `runner.RUNTIMES`.
+        format: A key of `inference.runtimes.RUNTIMES`.
         path: The exported file or folder.
         batches: uint8 arrays `[B, H, W, 3]`, which are written to disk one by one.
 

@@ -173,7 +173,7 @@ def test_metadata(model, exported):
     content = (exported[0] / "1" / "assets.extra" / "pose.json").read_text()
     described = json.loads(content)
     assert described == describe(model, "fp32")
-    assert described["letterbox"] == {"inside": True}
+    assert described["letterbox"] == {"inside": True, "short_side": model.input_size}
     assert described["input"]["height"] is None
     assert described["skeleton"] == model.skeleton.to_dict()
 

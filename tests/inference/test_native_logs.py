@@ -4,11 +4,11 @@ import sys
 
 import pytest
 
-from qepose_tf.exporting.formats.native_logs import native_logs_hidden
+from qepose_tf.inference.native_logs import native_logs_hidden
 
 
 def test_hidden_lines_are_logged_at_debug_level(capfd, caplog):
-    caplog.set_level(logging.DEBUG, "qepose_tf.exporting")
+    caplog.set_level(logging.DEBUG, "qepose_tf.inference")
     with native_logs_hidden():
         os.write(2, b"I0000 a notice\n")
     print("shown", file=sys.stderr)
