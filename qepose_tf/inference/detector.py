@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from qepose_tf.models import PoseEstimator
+from qepose_tf.models import PoseModel
 from qepose_tf.models.multi_view import detect, merge
 from qepose_tf.ops.geometry import STRIDE
 
@@ -39,7 +39,7 @@ class Detector:
     settings. Without any setting the model's own decoder does the work.
 
     Args:
-        model: a `PoseEstimator`.
+        model: a `PoseEstimator` or a `DEKR`.
         flip: see `models.multi_view.detect`.
         scales: sizes to look at an image in, as multiples of its usual one; whoever
             makes the images does so at each of `short_sides`, and merges what
@@ -56,7 +56,7 @@ class Detector:
 
     def __init__(
         self,
-        model: PoseEstimator,
+        model: PoseModel,
         *,
         flip: bool = False,
         scales: Iterable[float] = (1.0,),
@@ -123,12 +123,12 @@ class Detector:
 _Traced = Callable[[Any], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
 # Tracing W32 costs more than many batches do, and a training run validates often. The
 # functions know their model weakly, or it would never be freed.
-_TRACED: weakref.WeakKeyDictionary[PoseEstimator, dict[Any, _Traced]] = (
+_TRACED: weakref.WeakKeyDictionary[PoseModel, dict[Any, _Traced]] = (
     weakref.WeakKeyDictionary()
 )
 
 
-def _traced(model: PoseEstimator, settings: dict[str, Any] | None) -> _Traced:
+def _traced(model: PoseModel, settings: dict[str, Any] | None) -> _Traced:
     """The model as a function of images of any shape, traced at its first call.
 
     `settings` are those of `detect`; where it is None, the model's decoder decides.

@@ -15,13 +15,13 @@ from qepose_tf.images.frames import Frame, FrameReader, frames_of
 from qepose_tf.inference.detector import Detector
 from qepose_tf.inference.loop import PoseLoop, Read
 from qepose_tf.inference.people import ImagePoses, Source, Unreadable
-from qepose_tf.models import PoseEstimator, load_model
+from qepose_tf.models import PoseModel, load_model
 
 logger = logging.getLogger(__name__)
 
 
 class Predictor:
-    """Finds people and their keypoints with a `PoseEstimator`.
+    """Finds people and their keypoints with a `PoseEstimator` or a `DEKR`.
 
     A picture's short side is brought to `short_side` and its aspect ratio is kept.
     Pictures of equal padded size run together. EXIF orientation is honoured.
@@ -51,7 +51,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: PoseEstimator | str | Path,
+        model: PoseModel | str | Path,
         *,
         batch_size: int = 8,
         min_score: float = 0.01,
