@@ -213,7 +213,6 @@ def info(
         show_report(describe_run(source), json_file)
         return
     from qepose_tf.models import complexity
-    from qepose_tf.models.pose_estimator import TRAINING_ONLY
 
     model = _model_of(source, overrides or ())
     side = model.input_size
@@ -227,7 +226,7 @@ def info(
         "output_shapes": {
             name: list(shape)
             for name, shape in shapes.items()
-            if name not in TRAINING_ONLY
+            if name not in model.training_only
         },
         "skeleton": model.skeleton.to_dict(),
     }

@@ -1,7 +1,7 @@
 """`qepose train` and `qepose import-weights`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -78,15 +78,48 @@ def import_weights(
             metavar="CHECKPOINT", help="A PyTorch file, .pth or .safetensors."
         ),
     ],
-    config: Annotated[
-        Path, typer.Option(metavar="FILE", help="YAML file with the backbone's name.")
-    ],
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="File to write, *.weights.h5.")
+        Path, typer.Option(metavar="FILE", help="File to write, see above.")
     ],
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML with the backbone's name.")
+    ] = None,
     json_file: Json = None,
 ) -> None:
-    """Convert a public PyTorch checkpoint to backbone weights."""
+    """Convert a PyTorch checkpoint to a model or weights.
+
+    Where FILE ends in .keras, the checkpoint is one of DEKR (HRNet/DEKR or mmpose,
+    COCO or CrowdPose), and FILE becomes a whole model. Where it ends in .weights.h5,
+    FILE gets the weights of the backbone that --config names.
+    """
+    report = _imported(checkpoint, out, config, json_file)
+    unused = {group: len(names) for group, names in report.unused.items()}
+    show_report(
+        {**report.to_dict(), "out": str(out)},
+        json_file,
+        unused=", ".join(f"{group} {count}" for group, count in unused.items()),
+        kept_at_initial=f"{len(report.kept_at_initial)} tensors",
+    )
+
+
+def _imported(
+    checkpoint: Path, out: Path, config: Path | None, json_file: Path | None
+) -> Any:
+    if out.suffix == ".keras":
+        if config is not None:
+            raise typer.BadParameter(
+                f"{out}: a whole model needs no --config; name a file that ends in "
+                ".weights.h5 for the weights of a backbone"
+            )
+        check_outputs(out, json_file)
+        from qepose_tf.weights import import_dekr
+
+        return import_dekr(checkpoint, out)[1]
+    if config is None:
+        raise typer.BadParameter(
+            f"{out}: expected a name that ends in .keras for a whole model, or "
+            "--config for the weights of a backbone"
+        )
     from qepose_tf.config.reading import load_config
 
     resolved = load_config(config)
@@ -98,11 +131,4 @@ def import_weights(
     model = build_model(
         resolved, Skeleton.load(resolved.skeleton, resolved.data.categories)
     )
-    report = run(checkpoint, model, out)
-    unused = {group: len(names) for group, names in report.unused.items()}
-    show_report(
-        {**report.to_dict(), "out": str(out)},
-        json_file,
-        unused=", ".join(f"{group} {count}" for group, count in unused.items()),
-        kept_at_initial=f"{len(report.kept_at_initial)} tensors",
-    )
+    return run(checkpoint, model, out)

@@ -32,7 +32,7 @@ from qepose_tf.images.finding import find_images
 from qepose_tf.images.letterbox import fit_inside, inside_scale
 from qepose_tf.images.readable import readable_images
 from qepose_tf.inference.native_logs import native_logs_hidden
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import PoseModel
 from qepose_tf.models.reading import load_model
 
 
@@ -128,7 +128,7 @@ class Exporter(contextlib.AbstractContextManager):
     It is a context manager, for converted graphs are kept in a temporary folder.
 
     Args:
-        model: A `PoseEstimator`, or the path of a `.keras` file.
+        model: A `PoseEstimator` or `DEKR`, or the path of a `.keras` file.
         height: The height of the images of fixed-size formats in px, a multiple of 32;
             by default the model's input size.
         width: The width of these images, likewise.
@@ -148,7 +148,7 @@ class Exporter(contextlib.AbstractContextManager):
 
     def __init__(
         self,
-        model: PoseEstimator | str | Path,
+        model: PoseModel | str | Path,
         *,
         height: int | None = None,
         width: int | None = None,
@@ -156,7 +156,7 @@ class Exporter(contextlib.AbstractContextManager):
         images: Iterable[np.ndarray] | None = None,
         calibration: Iterable[np.ndarray] = (),
     ) -> None:
-        if not isinstance(model, PoseEstimator):
+        if not isinstance(model, PoseModel):
             model = load_model(model)
         self.model = float32_model(model)
         self.height = height or model.input_size
@@ -295,7 +295,7 @@ class Exporter(contextlib.AbstractContextManager):
 
 
 def export(
-    model: PoseEstimator | str | Path,
+    model: PoseModel | str | Path,
     path: str | Path,
     *,
     format: str | None = None,
@@ -307,7 +307,7 @@ def export(
     """Exports a model to one file or folder and compares it with the Keras model.
 
     Args:
-        model: A `PoseEstimator`, or the path of a `.keras` file.
+        model: A `PoseEstimator` or `DEKR`, or the path of a `.keras` file.
         path: The file or folder to write.
         format: `saved_model`, `tflite`, `onnx` or `openvino`. By default, the suffix of
             the path decides: `.tflite`, `.onnx`, or none for a SavedModel.

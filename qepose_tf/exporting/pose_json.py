@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import PoseModel
 
 FILE = "pose.json"
 SCHEMA = 1
 
 
 def describe(
-    model: PoseEstimator,
+    model: PoseModel,
     precision: str,
     height: int | None = None,
     width: int | None = None,
@@ -59,12 +59,12 @@ def describe(
     }
 
 
-def fill_colour(model: PoseEstimator) -> list[int]:
+def fill_colour(model: PoseModel) -> list[int]:
     """Returns the colour of the padding, RGB in 0..255: the rounded mean colour."""
     return np.round(model.mean).clip(0, 255).astype(int).tolist()
 
 
-def _letterbox(model: PoseEstimator) -> dict[str, Any]:
+def _letterbox(model: PoseModel) -> dict[str, Any]:
     return {
         "inside": False,
         "align": "top left",

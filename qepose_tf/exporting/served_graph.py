@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from qepose_tf.exporting.frozen import Frozen, Outputs
 from qepose_tf.images.letterbox import MAX_ASPECT
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import PoseModel
 
 # Type errors are ignored below where TensorFlow's annotations are incomplete: it gives
 # `Tensor` its operators at run time.
@@ -23,7 +23,7 @@ OUTPUTS = ("poses", "scores", "keypoint_scores", "count", "cells")
 PAD_MULTIPLE = 64
 
 
-def float32_model(model: PoseEstimator) -> PoseEstimator:
+def float32_model(model: PoseModel) -> PoseModel:
     """Returns the model, or a copy in float32 if it was trained in mixed precision.
 
     Args:
@@ -31,12 +31,12 @@ def float32_model(model: PoseEstimator) -> PoseEstimator:
     """
     if model.dtype_policy.name == "float32":
         return model
-    copy = PoseEstimator.from_config({**model.get_config(), "dtype": "float32"})
+    copy = type(model).from_config({**model.get_config(), "dtype": "float32"})
     copy.set_weights(model.get_weights())
     return copy
 
 
-def detect(model: PoseEstimator, images: tf.Tensor) -> Outputs:
+def detect(model: PoseModel, images: tf.Tensor) -> Outputs:
     """Detects people in images of the network's size.
 
     Args:
@@ -67,7 +67,7 @@ def resized_sides(source_hw: tf.Tensor, input_size: int) -> tf.Tensor:
     return tf.maximum(tf.cast(tf.round(source * (short_side / shortest)), tf.int32), 1)
 
 
-def detect_any_size(model: PoseEstimator, images: tf.Tensor) -> Outputs:
+def detect_any_size(model: PoseModel, images: tf.Tensor) -> Outputs:
     """Detects people in images of any size.
 
     The images are resized with their aspect ratio, so that the short side has the

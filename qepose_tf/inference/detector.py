@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from qepose_tf.images.letterbox import capped_short_side, letterbox
 from qepose_tf.inference.detections import Detections
-from qepose_tf.models import PoseEstimator
+from qepose_tf.models import PoseModel
 from qepose_tf.models.multi_view import detect, merge
 from qepose_tf.ops.geometry import STRIDE
 
@@ -27,7 +27,7 @@ class Detector:
     settings. Without any setting the model's own decoder does the work.
 
     Args:
-        model: a `PoseEstimator`.
+        model: a `PoseEstimator` or a `DEKR`.
         flip: see `models.multi_view.detect`.
         scales: sizes to look at an image in, as multiples of its usual one; whoever
             makes the images does so at each of `short_sides`, and merges what
@@ -44,7 +44,7 @@ class Detector:
 
     def __init__(
         self,
-        model: PoseEstimator,
+        model: PoseModel,
         *,
         flip: bool = False,
         scales: Iterable[float] = (1.0,),
@@ -127,12 +127,12 @@ class Detector:
 _Traced = Callable[[Any], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
 # Tracing W32 costs more than many batches do, and a training run validates often. The
 # functions know their model weakly, or it would never be freed.
-_TRACED: weakref.WeakKeyDictionary[PoseEstimator, dict[Any, _Traced]] = (
+_TRACED: weakref.WeakKeyDictionary[PoseModel, dict[Any, _Traced]] = (
     weakref.WeakKeyDictionary()
 )
 
 
-def _traced(model: PoseEstimator, settings: dict[str, Any] | None) -> _Traced:
+def _traced(model: PoseModel, settings: dict[str, Any] | None) -> _Traced:
     """The model as a function of images of any shape, traced at its first call.
 
     `settings` are those of `detect`; where it is None, the model's decoder decides.

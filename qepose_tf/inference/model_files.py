@@ -9,7 +9,7 @@ from qepose_tf.inference.exported_model import ExportedModel
 from qepose_tf.presets import preset_of
 
 if TYPE_CHECKING:
-    from qepose_tf.models import PoseEstimator
+    from qepose_tf.models import PoseModel
 
 
 def is_model(word: str) -> bool:
@@ -24,11 +24,11 @@ def is_model(word: str) -> bool:
     return Path(word).suffix == ".keras" or format_of(word) is not None
 
 
-def read_model(model: Any) -> "PoseEstimator | ExportedModel":
+def read_model(model: Any) -> "PoseModel | ExportedModel":
     """Reads a model of any kind; what is a model already is returned.
 
     Args:
-        model: A `PoseEstimator`, an `ExportedModel`, the path of a `.keras` file or of
+        model: A `PoseEstimator` or `DEKR`, an `ExportedModel`, the path of a `.keras` file or of
             what `qepose export` wrote, or the name of a preset.
 
     Raises:
@@ -56,7 +56,7 @@ def detector_of(
     """What finds people with a model by the test-time protocol that is asked for.
 
     Args:
-        model: A `PoseEstimator` or an `ExportedModel`.
+        model: A `PoseEstimator`, a `DEKR` or an `ExportedModel`.
         short_side: Of the images, where it is not the model's.
         **protocol: The options of `Detector`.
 

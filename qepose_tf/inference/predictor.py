@@ -18,7 +18,7 @@ from qepose_tf.inference.model_files import detector_of, read_model
 from qepose_tf.inference.people import ImagePoses, Source, Unreadable
 
 if TYPE_CHECKING:
-    from qepose_tf.models import PoseEstimator
+    from qepose_tf.models import PoseModel
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Predictor:
     Pictures of equal padded size run together. EXIF orientation is honoured.
 
     Args:
-        model: A `PoseEstimator`, the name of a preset, or the path of a `.keras` file
+        model: A `PoseEstimator` or `DEKR`, the name of a preset, or the path of a `.keras` file
             or of what `qepose export` wrote. TFLite, ONNX and OpenVINO files need no
             TensorFlow; they look at a picture as they were exported, so that
             `short_side`, `flip`, `scales` and the decoding keep their defaults.
@@ -57,7 +57,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: "PoseEstimator | ExportedModel | str | Path",
+        model: "PoseModel | ExportedModel | str | Path",
         *,
         batch_size: int = 8,
         min_score: float = 0.01,

@@ -8,7 +8,7 @@ from qepose_tf.layers.keypoint_query import KeypointQuery
 from qepose_tf.layers.normalise import Normalise
 from qepose_tf.layers.pose_query import PoseQueryEncoding
 from qepose_tf.models.bodies import layer_strides
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import PoseModel
 from qepose_tf.ops.geometry import STRIDE
 
 
@@ -17,7 +17,7 @@ def trainable_params(model: keras.Model) -> int:
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
-def macs(model: PoseEstimator, height: int, width: int) -> int:
+def macs(model: PoseModel, height: int, width: int) -> int:
     """Returns the multiply-adds of all convolutions and products for one image.
 
     They are counted as in the paper and in DEKR: as if every head ran at every cell,
@@ -38,7 +38,7 @@ def macs(model: PoseEstimator, height: int, width: int) -> int:
     return body + pixels // STRIDE**2 * _head_macs_per_cell(model)
 
 
-def activations(model: PoseEstimator, height: int, width: int) -> int:
+def activations(model: PoseModel, height: int, width: int) -> int:
     """Returns the number of activations of all layers for one image.
 
     A training step keeps about so many numbers for the gradients, with 4 bytes each in
@@ -79,7 +79,7 @@ def _numbers_per_cell(layer: keras.Layer) -> int:
     return sum(outputs) + inside
 
 
-def _head_macs_per_cell(model: PoseEstimator) -> int:
+def _head_macs_per_cell(model: PoseModel) -> int:
     """Returns the multiply-adds of the head at a cell; all its layers have stride 4."""
     of_body = {id(weight) for weight in model.body.weights}
     return sum(

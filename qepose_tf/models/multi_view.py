@@ -74,27 +74,17 @@ def mirror_poses(
 
 
 def detect(
-    model: Any,
-    images: Tensor,
-    *,
-    flip: bool,
-    max_detections: int,
-    score_threshold: float,
-    nms_distance: float,
+    model: Any, images: Tensor, *, flip: bool, **decoding: Any
 ) -> dict[str, Tensor]:
-    """Detects the people of each image, as `PoseDecoder` does.
+    """Detects the people of each image, as the model's decoder does.
 
-    With `flip`, the network computes each image and its mirror image in one batch. The
-    two ranking maps are averaged, and so are the two poses at the best cells of the
-    average. Apart from the ranking map, nothing dense has to be mirrored back.
+    With `flip`, the network computes each image and its mirror image in one batch.
 
     Args:
-        model: A `PoseEstimator`.
+        model: A `PoseEstimator` or a `DEKR`.
         images: `[B, H, W, 3]`, RGB in 0..255.
         flip: Whether the mirror image is used.
-        max_detections: P, the rows of each image.
-        score_threshold: Rows with a lower or equal score become empty.
-        nms_distance: The distance of `ops.decode.pose_nms`.
+        **decoding: The settings of the model's decoder.
 
     Returns:
         `poses` `[B, P, K, 2]` in input pixels, `scores` `[B, P]`, `keypoint_scores`
@@ -103,21 +93,87 @@ def detect(
     both = images
     if flip:
         both = ops.concatenate([images, mirror_images(images, model.mean)])
-    outputs = model(both, training=False)
+    return model.decode(model(both, training=False), flip=flip, **decoding)
+
+
+def mean_of_views(maps: Tensor) -> Tensor:
+    """Averages maps of images and of their mirror images.
+
+    Args:
+        maps: `[2 B, H, W, C]`, those of the images first.
+
+    Returns:
+        `[B, H, W, C]`, as the images lie.
+    """
+    plain, mirrored = ops.split(maps, 2)
+    return (plain + ops.flip(mirrored, axis=2)) / 2.0
+
+
+def mean_poses(poses: Tensor, width: Tensor, flip_permutation: Sequence[int]) -> Tensor:
+    """Averages poses of images and of their mirror images.
+
+    Args:
+        poses: `[2 B, P, K, 2]` (x, y) in cells, those of the images first.
+        width: The width of the map in cells.
+        flip_permutation: The flip permutation of the skeleton.
+
+    Returns:
+        `[B, P, K, 2]`, as the images lie.
+    """
+    plain, mirrored = ops.split(poses, 2)
+    return (plain + mirror_poses(mirrored, width, flip_permutation)) / 2.0
+
+
+def cells_of_views(cells: Tensor, width: Tensor, flip: bool) -> Tensor:
+    """Returns cells of images, and with `flip` the same of their mirror images.
+
+    Args:
+        cells: `[B, P, 2]` (x, y).
+        width: The width of the map in cells.
+        flip: Whether there are mirror images.
+    """
+    return ops.concatenate([cells, mirror_points(cells, width)]) if flip else cells
+
+
+def decode_quality(
+    model: Any,
+    outputs: Mapping[str, Tensor],
+    *,
+    flip: bool,
+    max_detections: int,
+    score_threshold: float,
+    nms_distance: float,
+) -> dict[str, Tensor]:
+    """Decodes the outputs of a `PoseEstimator`.
+
+    With `flip`, the two ranking maps are averaged, and so are the two poses at the best
+    cells of the average. Apart from the ranking map, nothing dense has to be mirrored
+    back.
+
+    Args:
+        model: The `PoseEstimator`.
+        outputs: Its outputs; with `flip`, of images and then of their mirror images.
+        flip: Whether there are mirror images.
+        max_detections: P, the rows of each image.
+        score_threshold: Rows with a lower or equal score become empty.
+        nms_distance: The distance of `ops.decode.pose_nms`.
+
+    Returns:
+        What `detect` returns.
+    """
     ranking = ranking_map(outputs)
     width = ops.shape(ranking)[2]
     if flip:
-        plain, mirrored = ops.split(ranking, 2)
-        ranking = (plain + ops.flip(mirrored, axis=2)) / 2.0
+        ranking = mean_of_views(ranking)
     scores, cells = decode.top_cells(decode.local_maxima(ranking), max_detections)
-    asked = ops.concatenate([cells, mirror_points(cells, width)]) if flip else cells
     poses = model.encoding(
-        outputs["keypoint_features"], outputs["query_offsets"], asked, training=False
+        outputs["keypoint_features"],
+        outputs["query_offsets"],
+        cells_of_views(cells, width, flip),
+        training=False,
     )
     if flip:
-        plain, mirrored = ops.split(poses, 2)
-        back = mirror_poses(mirrored, width, model.skeleton.flip_permutation)
-        poses = (plain + back) / 2.0
+        poses = mean_poses(poses, width, model.skeleton.flip_permutation)
     return decode.people(scores, poses, cells, score_threshold, nms_distance)
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from qepose_tf.layers.cir_target import CIRTargetLayer
 from qepose_tf.layers.normalise import Normalise
 from qepose_tf.layers.pose_decoder import PoseDecoder
 from qepose_tf.models import bodies
 from qepose_tf.models.head import build_head, ranking
+from qepose_tf.models.multi_view import decode_quality
+from qepose_tf.models.pixels import MEAN, STD, check_sides, rgb_numbers
 from qepose_tf.models.pose_training import PoseTraining
 from qepose_tf.models.settings import (
     BatchNormSettings,
@@ -25,18 +26,7 @@ from qepose_tf.ops.facts import Tensor
 from qepose_tf.presets import PRESETS
 from qepose_tf.skeleton import Skeleton
 
-# ImageNet's mean and standard deviation of RGB in 0..255.
-MEAN = (123.675, 116.28, 103.53)
-STD = (58.395, 57.12, 57.375)
-STRIDE_32 = 32
 TRAINING_ONLY = ("keypoint_features", "query_offsets")
-
-
-def _rgb(name: str, values: Sequence[float]) -> np.ndarray:
-    array = np.asarray(values, np.float32)
-    if array.shape != (3,) or not np.isfinite(array).all():
-        raise ValueError(f"expected {name} to be three numbers, got {values!r}")
-    return array
 
 
 @keras.saving.register_keras_serializable("qepose_tf")
@@ -83,6 +73,8 @@ class PoseEstimator(PoseTraining):
         (1, 30, 17, 2)
     """
 
+    # Outputs that `predict` leaves out.
+    training_only = TRAINING_ONLY
     # Trained models that come with the package, by name.
     presets = PRESETS
 
@@ -108,7 +100,7 @@ class PoseEstimator(PoseTraining):
         loss = group_of("loss", loss, LossSettings)
         decoder = group_of("decoder", decoder, DecoderSettings)
         batch_norm = group_of("batch_norm", batch_norm, BatchNormSettings)
-        rgb_mean, rgb_std = _rgb("mean", mean), _rgb("std", std)
+        rgb_mean, rgb_std = rgb_numbers("mean", mean), rgb_numbers("std", std)
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
         # Layers
@@ -205,11 +197,7 @@ class PoseEstimator(PoseTraining):
         self, inputs: Tensor, training: bool | None = None, mask: Any = None
     ) -> dict[str, Tensor]:
         """Computes the outputs of `[B, H, W, 3]` images, see the class."""
-        sides = inputs.shape[1:3]
-        if any(side is not None and side % STRIDE_32 for side in sides):
-            raise ValueError(
-                f"expected image sides that are multiples of {STRIDE_32}, got {sides}"
-            )
+        check_sides(inputs.shape)
         return super().call(inputs, training=training, mask=mask)
 
     def predict_step(self, *args: Any) -> Any:
@@ -218,6 +206,22 @@ class PoseEstimator(PoseTraining):
         outputs, *state = result if isinstance(result, tuple) else (result,)
         outputs = {k: v for k, v in outputs.items() if k not in TRAINING_ONLY}
         return (outputs, *state) if state else outputs
+
+    def decode(
+        self, outputs: dict[str, Tensor], *, flip: bool = False, **decoding: Any
+    ) -> dict[str, Tensor]:
+        """Decodes outputs by other settings than the model's own.
+
+        Args:
+            outputs: Outputs of this model; with `flip`, of images and then of their
+                mirror images.
+            flip: Whether there are mirror images.
+            **decoding: All settings of `DecoderSettings`.
+
+        Returns:
+            See `multi_view.detect`.
+        """
+        return decode_quality(self, outputs, flip=flip, **decoding)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that build this model again."""

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import keras
 
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import REGISTERED_NAMES, PoseModel
 from qepose_tf.presets import PRESETS, preset_of
 
-REGISTERED_NAME = keras.saving.get_registered_name(PoseEstimator)
 # The errors of zipfile, json, h5py and Keras for files that they cannot read.
 UNREADABLE = (
     AttributeError,
@@ -27,8 +26,8 @@ UNREADABLE = (
 )
 
 
-def load_model(path: str | Path) -> PoseEstimator:
-    """Reads a `.keras` file that holds a `PoseEstimator`, or a preset.
+def load_model(path: str | Path) -> PoseModel:
+    """Reads a `.keras` file that holds a `PoseEstimator` or a `DEKR`, or a preset.
 
     Args:
         path: The file; or the name of a preset, such as `people`, where no file has
@@ -80,5 +79,5 @@ def _check_class(path: Path) -> None:
             f"{path}: expected a .keras model file, but it cannot be read as one"
         ) from error
     # Keras looks up a class by its registered name before all other names.
-    if registered_name != REGISTERED_NAME:
-        raise ValueError(f"{path}: expected a PoseEstimator, got a {name}")
+    if registered_name not in REGISTERED_NAMES:
+        raise ValueError(f"{path}: expected a PoseEstimator or a DEKR, got a {name}")

@@ -21,7 +21,7 @@ NORMALISERS = ("omega", "cells")
 
 
 @dataclasses.dataclass(frozen=True)
-class _Settings:
+class Settings:
     """The methods that all groups have."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class _Settings:
 
 
 @dataclasses.dataclass(frozen=True)
-class HeadSettings(_Settings):
+class HeadSettings(Settings):
     """The settings of the head, which predicts the score map and displacements.
 
     The paper's ablations switch parts of it off or replace them (Tables 2, 3 and 6).
@@ -83,7 +83,7 @@ class HeadSettings(_Settings):
 
 
 @dataclasses.dataclass(frozen=True)
-class LossSettings(_Settings):
+class LossSettings(Settings):
     """The settings of the labels and the losses (Eq. 2, 3 and 6).
 
     Args:
@@ -135,7 +135,7 @@ class LossSettings(_Settings):
 
 
 @dataclasses.dataclass(frozen=True)
-class DecoderSettings(_Settings):
+class DecoderSettings(Settings):
     """The settings of the decoder, which turns the best cells into people.
 
     Args:
@@ -156,7 +156,7 @@ class DecoderSettings(_Settings):
 
 
 @dataclasses.dataclass(frozen=True)
-class BatchNormSettings(_Settings):
+class BatchNormSettings(Settings):
     """The settings of batch normalisation in named bodies and in the head.
 
     Args:
@@ -184,7 +184,7 @@ _FORMER_NAMES = {
     "synchronized_batch_norm": ("batch_norm", "synchronized"),
 }
 
-Group = TypeVar("Group", bound=_Settings)
+Group = TypeVar("Group", bound=Settings)
 
 
 def group_of(name: str, value: Any, kind: type[Group]) -> Group:

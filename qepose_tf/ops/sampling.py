@@ -129,6 +129,44 @@ def sample_and_sum_keypoints(features, points, training=False):
     return _sampled(_rows_of(features), rows, weights, corner_rows, training)
 
 
+def sample_per_point(features, points, training=False):
+    """Each keypoint's own features at each of that keypoint's points.
+
+    Args:
+        features: `[B, H, W, K, C]`.
+        points: `[B, P, K, N, 2]` float32 (x, y) in cells; clamped to the border.
+        training: whether a gradient will be asked for: see `_sampled`.
+
+    Returns:
+        `[B, P, K, N, C]`.
+    """
+    batch, height, width, keypoints, _ = ops.shape(features)
+    cells, weights = corners(points, height, width)  # [B, P, K, N, 4]
+    pixels = cells + _image_numbers(cells, batch) * (height * width)
+    rows = pixels * keypoints + ops.reshape(ops.arange(keypoints), [-1, 1, 1])
+    # In rows of four axes at most: TFLite multiplies no more.
+    *shape, four = ops.shape(rows)
+    flat = [batch, math.prod(shape[1:]), four]
+    values = _sampled(_rows_of(features), rows, weights, flat, training)
+    return ops.reshape(values, [*shape, features.shape[-1]])
+
+
+def take_per_keypoint(features, cells):
+    """Each keypoint's own features at whole cells.
+
+    Args:
+        features: `[B, H, W, K, C]`.
+        cells: `[B, P, K, N]` int32, row-major numbers of cells of the map.
+
+    Returns:
+        `[B, P, K, N, C]`.
+    """
+    batch, height, width, keypoints, _ = ops.shape(features)
+    pixels = cells + _image_numbers(cells, batch) * (height * width)
+    rows = pixels * keypoints + ops.reshape(ops.arange(keypoints), [-1, 1])
+    return _take_rows(_rows_of(features), rows)
+
+
 def _sampled(table, rows, weights, shape, training):
     """The weighted sum of rows of `[R, C]` over the last axis of `shape`.
 
@@ -138,7 +176,7 @@ def _sampled(table, rows, weights, shape, training):
     rows, weights = ops.reshape(rows, shape), ops.reshape(weights, shape)
     if training and sizes_may_vary():  # a TPU has no sparse product
         return _sampled_for_training(table, rows, weights)
-    return _weighted_sum(_take_rows(table, rows), weights)
+    return weighted_sum(_take_rows(table, rows), weights)
 
 
 def _sampled_for_training(table, rows, weights):
@@ -167,12 +205,12 @@ def _sampled_for_training(table, rows, weights):
             to_weights = tf.matmul(values, upstream[..., None])[..., 0]
             return tf.cast(to_table, table.dtype), tf.cast(to_weights, weights.dtype)
 
-        return _weighted_sum(tf.gather(table, rows), weights), gradient
+        return weighted_sum(tf.gather(table, rows), weights), gradient
 
     return sampled(table, weights)
 
 
-def _weighted_sum(values, weights):
+def weighted_sum(values, weights):
     """`[..., F, C]` and `[..., F]` to `[..., C]`.
 
     As a product of matrices: on TensorFlow's CPU kernels it trains twice as fast as

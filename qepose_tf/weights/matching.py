@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -36,7 +37,7 @@ DEKR_PARTS = (
     "offset_feature_layers",
     "offset_final_layer",
 )
-MMPOSE_PARTS = ("head", "keypoint_head")
+MMPOSE_PARTS = ("head", "keypoint_head", "rescore_net")
 UNUSED = (*CLASSIFIER_PARTS, "final_layer", *DEKR_PARTS)
 
 
@@ -77,7 +78,7 @@ def match_tensors(tensors: dict[str, np.ndarray], body: keras.Model) -> Match:
     """
     if variant_of(body) == "efficientnet_lite0":
         return _match_efficientnet(tensors, body)
-    inner, outer = _without_prefix(tensors)
+    inner, outer = without_prefix(tensors)
     _check_width(inner, body)
     weights = _weights(body)
     unused, source = _set_aside(inner, outer, weights)
@@ -150,8 +151,15 @@ def _match_efficientnet(tensors: dict[str, np.ndarray], body: keras.Model) -> Ma
     return Match(pairs, dict(unused), kept, "EfficientNet-Lite0 classification")
 
 
-def _without_prefix(tensors: dict) -> tuple[dict, dict]:
-    """Returns the tensors of the backbone without their prefix, and all others."""
+def without_prefix(tensors: dict) -> tuple[dict, dict]:
+    """Returns the tensors of the backbone without their prefix, and all others.
+
+    Args:
+        tensors: The tensors of an HRNet by name.
+
+    Raises:
+        ValueError: There is no HRNet in them, or more than one.
+    """
     prefixes = [match[1] for match in map(FIRST.fullmatch, tensors) if match]
     if len(prefixes) != 1:
         found = f"got {names_of(list(tensors))}"
@@ -250,9 +258,24 @@ def _converted(
     name: str, value: np.ndarray, variable: keras.Variable, axes: Axes
 ) -> np.ndarray:
     """Checks a tensor and returns it as float32 in Keras' order of axes."""
-    expected = _torch_shape(variable, axes)
-    if list(value.shape) != expected:
-        raise ValueError(f"{name} has shape {list(value.shape)}, expected {expected}")
+    return checked(name, value, _torch_shape(variable, axes)).transpose(axes)
+
+
+def checked(name: str, value: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Checks a tensor and returns it as float32.
+
+    Args:
+        name: The name of the tensor, for the message.
+        value: The tensor.
+        shape: The shape that it should have.
+
+    Raises:
+        ValueError: It has another shape, or is not of finite numbers.
+    """
+    if list(value.shape) != list(shape):
+        raise ValueError(
+            f"{name} has shape {list(value.shape)}, expected {list(shape)}"
+        )
     if value.dtype not in FLOATS:
         raise ValueError(f"{name} is of type {value.dtype}, expected floating point")
     with np.errstate(over="ignore"):
@@ -261,4 +284,4 @@ def _converted(
         raise ValueError(f"{name} holds numbers that are not finite")
     if name.endswith("running_var") and (value < 0).any():
         raise ValueError(f"{name} holds negative variances")
-    return value.transpose(axes)
+    return value

@@ -105,7 +105,7 @@ def test_an_archive_with_a_broken_configuration(tmp_path, config):
 def test_another_model(tmp_path):
     path = tmp_path / "other.keras"
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
-    refused(path, "expected a PoseEstimator, got a Sequential")
+    refused(path, "expected a PoseEstimator or a DEKR, got a Sequential")
 
 
 def test_a_setting_of_another_version(saved, tmp_path):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from qepose_tf.exporting.checks.comparison import Detections
 from qepose_tf.images.letterbox import capped_short_side, letterbox, original_points
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import PoseModel
 from qepose_tf.ops.geometry import fit_short_side
 
 COMPARED = ("poses", "scores", "keypoint_scores", "cells")
@@ -15,7 +15,7 @@ COMPARED = ("poses", "scores", "keypoint_scores", "cells")
 Detector = Callable[[np.ndarray], Detections]
 
 
-def traced(model: PoseEstimator) -> Callable:
+def traced(model: PoseModel) -> Callable:
     """Returns the model as a graph from `[B, H, W, 3]` float32 images in 0..255."""
     shape = tf.TensorSpec([None, None, None, 3], tf.float32)
 
@@ -27,7 +27,7 @@ def traced(model: PoseEstimator) -> Callable:
     return run
 
 
-def keras_any_size(model: PoseEstimator, run: Callable | None = None) -> Detector:
+def keras_any_size(model: PoseModel, run: Callable | None = None) -> Detector:
     """Returns a detector for images of any size, as evaluation letterboxes them.
 
     Images are resized by TensorFlow and rounded to 8 bits, as in exported files.
@@ -57,7 +57,7 @@ def keras_any_size(model: PoseEstimator, run: Callable | None = None) -> Detecto
     return detect
 
 
-def keras_fixed_size(model: PoseEstimator, run: Callable | None = None) -> Detector:
+def keras_fixed_size(model: PoseModel, run: Callable | None = None) -> Detector:
     """Returns a detector for images of the network's size, see `keras_any_size`."""
     run = run or model
 

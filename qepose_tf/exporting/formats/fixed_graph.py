@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from qepose_tf.exporting.frozen import Frozen, write_signatures
 from qepose_tf.exporting.served_graph import detect
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import PoseModel
 
 SIDE_MULTIPLE = 32
 
@@ -31,7 +31,7 @@ def check_sides(height: int, width: int, batch: int) -> None:
 
 
 def write_fixed_graph(
-    model: PoseEstimator, folder: Path, height: int, width: int, batch: int
+    model: PoseModel, folder: Path, height: int, width: int, batch: int
 ) -> None:
     """Writes a SavedModel that takes images of one size and does not resize them.
 

@@ -13,7 +13,7 @@ from qepose_tf.exporting.formats.tf_serving_warmup import write_warmup
 from qepose_tf.exporting.frozen import Frozen, write_signatures
 from qepose_tf.exporting.served_graph import detect_any_size, detect_encoded
 from qepose_tf.images.drawn_image import made_image
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import PoseModel
 
 MARKER = "saved_model.pb"
 
@@ -30,7 +30,7 @@ def version_folder(path: Path) -> Path:
     return path if path.name.isdigit() else path / "1"
 
 
-def write_saved_model(model: PoseEstimator, folder: Path) -> None:
+def write_saved_model(model: PoseModel, folder: Path) -> None:
     """Writes a SavedModel that `tf.saved_model.load` and TF Serving load.
 
     The signature `serving_default` takes `images`, uint8 RGB `[B, H, W, 3]` of any
