@@ -13,7 +13,6 @@ import argparse
 import datetime
 import io
 import json
-import math
 import sys
 import tempfile
 import zipfile
@@ -78,6 +77,20 @@ def _halved_weights(content: bytes) -> bytes:
     return written.getvalue()
 
 
+def least_score(scores: np.ndarray, right: np.ndarray) -> float:
+    """Returns the least score, in hundredths, from which most poses are right.
+
+    Args:
+        scores: `[N]` in 0..1.
+        right: `[N]` bool.
+    """
+    bounds = np.arange(101) / 100
+    above = scores >= bounds[:, None]
+    precision = (above & right).sum(1) / np.maximum(above.sum(1), 1)
+    good = np.flatnonzero(precision >= LEAST_PRECISION)
+    return float(bounds[good[0]]) if len(good) else 1.0
+
+
 def curve(coco: CocoDataset, results: list[dict[str, Any]]) -> dict[str, Any]:
     """Precision and recall over the score, and the score to show poses from.
 
@@ -92,12 +105,7 @@ def curve(coco: CocoDataset, results: list[dict[str, Any]]) -> dict[str, Any]:
     found = scored_detections(coco_evaluator(coco, results))
     scores = found.scores[found.judged]
     right = found.own_oks[found.judged] >= FOUND
-    order = np.argsort(-scores, kind="stable")
-    precision = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    good = np.flatnonzero(precision >= LEAST_PRECISION)
-    # Rounded up, so that the precision is kept.
-    least = scores[order][good[-1]] if len(good) else 1.0
-    min_score = math.ceil(100 * least) / 100
+    min_score = least_score(scores, right)
     shown = right[scores >= min_score]
     return {
         "min_score": min_score,

@@ -28,8 +28,8 @@ def read_model(model: Any) -> "PoseModel | ExportedModel":
     """Reads a model of any kind; what is a model already is returned.
 
     Args:
-        model: A `PoseEstimator` or `DEKR`, an `ExportedModel`, the path of a `.keras` file or of
-            what `qepose export` wrote, or the name of a preset.
+        model: A `PoseEstimator` or `DEKR`, an `ExportedModel`, the path of a `.keras`
+            file or of what `qepose export` wrote, or the name of a preset.
 
     Raises:
         FileNotFoundError: There is no such file.

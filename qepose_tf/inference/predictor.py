@@ -30,10 +30,10 @@ class Predictor:
     Pictures of equal padded size run together. EXIF orientation is honoured.
 
     Args:
-        model: A `PoseEstimator` or `DEKR`, the name of a preset, or the path of a `.keras` file
-            or of what `qepose export` wrote. TFLite, ONNX and OpenVINO files need no
-            TensorFlow; they look at a picture as they were exported, so that
-            `short_side`, `flip`, `scales` and the decoding keep their defaults.
+        model: A `PoseEstimator` or `DEKR`, the name of a preset, or the path of a
+            `.keras` file or of what `qepose export` wrote. TFLite, ONNX and OpenVINO
+            files need no TensorFlow; they look at a picture as they were exported, so
+            that `short_side`, `flip`, `scales` and the decoding keep their defaults.
         batch_size: Pictures that run at once; fewer of those that are larger than
             at scale 1, and twice as many images with `flip`.
         min_score: Only poses that score more are returned.

@@ -173,7 +173,7 @@ def test_a_strip_does_not_become_a_giant(tmp_path, model, monkeypatch):
             seen.append(images.shape)
             return super().detect(images)
 
-    monkeypatch.setattr("qepose_tf.evaluation.evaluate.Detector", Watched)
+    monkeypatch.setattr("qepose_tf.inference.detector.Detector", Watched)
     predict_coco(model, coco)
     assert seen == [(1, 64, 256, 3)]  # 900 x 4 at 225 x 1, four to one of 64
 
