@@ -1,5 +1,6 @@
 """What someone has who installs the package without a checkout."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,11 +8,12 @@ import sys
 import zipfile
 from pathlib import Path
 
-import matplotlib
+import numpy as np
 import pytest
+import skimage
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-PORTRAIT = Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
 
 pytestmark = pytest.mark.slow
 
@@ -48,13 +50,15 @@ def test_the_wheel_holds_the_preset_and_says_that_it_is_typed(unpacked):
 
 
 def test_predict_needs_nothing_but_a_photograph(unpacked, tmp_path):
+    """It finds the astronaut, whose eyes are at (205, 110) and (245, 110)."""
+    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "astronaut.png")
     found = subprocess.run(
         [
             sys.executable,
             "-c",
             "from qepose_tf.cli import main; raise SystemExit(main())",
         ]
-        + ["predict", str(PORTRAIT)],
+        + ["predict", "astronaut.png"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(unpacked)},
         capture_output=True,
@@ -63,3 +67,7 @@ def test_predict_needs_nothing_but_a_photograph(unpacked, tmp_path):
     assert found.returncode == 0, found.stderr
     written = {path.name for path in (tmp_path / "predictions").iterdir()}
     assert "results.json" in written and len(written) == 2
+    results = json.loads((tmp_path / "predictions/results.json").read_text())
+    best = max(results, key=lambda person: person["score"])
+    eyes = np.reshape(best["keypoints"], (17, 3))[1:3, :2]
+    np.testing.assert_allclose(eyes, [(245, 110), (205, 110)], atol=20)
