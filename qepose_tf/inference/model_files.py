@@ -38,7 +38,7 @@ def read_model(model: Any) -> "PoseModel | ExportedModel":
 
     Example:
         >>> read_model("people").input_size  # doctest: +SKIP
-        256
+        384
     """
     if not isinstance(model, str | Path):
         return model

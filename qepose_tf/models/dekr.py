@@ -13,8 +13,9 @@ from qepose_tf.models import bodies
 from qepose_tf.models.dekr_settings import DEKRDecoderSettings, DEKRHeadSettings
 from qepose_tf.models.head import general_feature
 from qepose_tf.models.hrnet import Builder
+from qepose_tf.models.image_model import ImageModel
 from qepose_tf.models.multi_view import cells_of_views, mean_of_views, mean_poses
-from qepose_tf.models.pixels import MEAN, STD, check_sides, rgb_numbers
+from qepose_tf.models.pixels import MEAN, STD, rgb_numbers
 from qepose_tf.models.settings import BatchNormSettings, group_of
 from qepose_tf.ops import decode, heat_decode
 from qepose_tf.ops.facts import Tensor
@@ -22,7 +23,7 @@ from qepose_tf.skeleton import Skeleton
 
 
 @keras.saving.register_keras_serializable("qepose_tf")
-class DEKR(keras.Model):
+class DEKR(ImageModel):
     """DEKR's network: heatmaps, and a branch of adaptive convolutions per keypoint.
 
     It is the baseline of the paper's Tables 1 and 5, and takes the public weights of
@@ -128,32 +129,6 @@ class DEKR(keras.Model):
         self.std = rgb_std
         self.body = body
         self.encoding = encoding
-
-    @property
-    def backbone_name(self) -> str:
-        """The name of the backbone, or that of the user's model."""
-        return self.backbone if isinstance(self.backbone, str) else self.body.name
-
-    def __repr__(self) -> str:
-        return (
-            f"<DEKR {self.name}: {self.skeleton.num_keypoints} keypoints "
-            f"({self.skeleton.name}), backbone {self.backbone_name}, input size "
-            f"{self.input_size}>"
-        )
-
-    def call(
-        self, inputs: Tensor, training: bool | None = None, mask: Any = None
-    ) -> dict[str, Tensor]:
-        """Computes the outputs of `[B, H, W, 3]` images, see the class."""
-        check_sides(inputs.shape)
-        return super().call(inputs, training=training, mask=mask)
-
-    def predict_step(self, *args: Any) -> Any:
-        """Predicts without the outputs of `training_only`."""
-        result = super().predict_step(*args)
-        outputs, *state = result if isinstance(result, tuple) else (result,)
-        outputs = {k: v for k, v in outputs.items() if k not in self.training_only}
-        return (outputs, *state) if state else outputs
 
     def displacement_map(
         self, outputs: dict[str, Tensor], training: bool | None = None

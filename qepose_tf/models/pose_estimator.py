@@ -12,7 +12,7 @@ from qepose_tf.layers.pose_decoder import PoseDecoder
 from qepose_tf.models import bodies
 from qepose_tf.models.head import build_head, ranking
 from qepose_tf.models.multi_view import decode_quality
-from qepose_tf.models.pixels import MEAN, STD, check_sides, rgb_numbers
+from qepose_tf.models.pixels import MEAN, STD, rgb_numbers
 from qepose_tf.models.pose_training import PoseTraining
 from qepose_tf.models.settings import (
     BatchNormSettings,
@@ -180,32 +180,6 @@ class PoseEstimator(PoseTraining):
         from qepose_tf.models.transfer import load_changed
 
         return load_changed(preset, changes)
-
-    @property
-    def backbone_name(self) -> str:
-        """The name of the backbone, or that of the user's model."""
-        return self.backbone if isinstance(self.backbone, str) else self.body.name
-
-    def __repr__(self) -> str:
-        return (
-            f"<PoseEstimator {self.name}: {self.skeleton.num_keypoints} keypoints "
-            f"({self.skeleton.name}), backbone {self.backbone_name}, input size "
-            f"{self.input_size}>"
-        )
-
-    def call(
-        self, inputs: Tensor, training: bool | None = None, mask: Any = None
-    ) -> dict[str, Tensor]:
-        """Computes the outputs of `[B, H, W, 3]` images, see the class."""
-        check_sides(inputs.shape)
-        return super().call(inputs, training=training, mask=mask)
-
-    def predict_step(self, *args: Any) -> Any:
-        """Predicts without the training features, which would fill the memory."""
-        result = super().predict_step(*args)
-        outputs, *state = result if isinstance(result, tuple) else (result,)
-        outputs = {k: v for k, v in outputs.items() if k not in TRAINING_ONLY}
-        return (outputs, *state) if state else outputs
 
     def decode(
         self, outputs: dict[str, Tensor], *, flip: bool = False, **decoding: Any

@@ -13,6 +13,7 @@ from qepose_tf.losses import (
     score_loss_sum,
 )
 from qepose_tf.models.head import ranking
+from qepose_tf.models.image_model import ImageModel
 from qepose_tf.models.metrics import Correlation
 from qepose_tf.models.settings import LossSettings
 from qepose_tf.ops.facts import Divisors, Facts, Omega, Tensor
@@ -21,7 +22,7 @@ from qepose_tf.ops.sampling import take_cells
 from qepose_tf.ops.targets import disc_offsets
 
 
-class PoseTraining(keras.Model):
+class PoseTraining(ImageModel):
     """The part of `PoseEstimator` that makes targets, losses and metrics.
 
     The targets depend on the predictions (Eq. 2), so they are made inside the model.
