@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from qepose_tf.files.interrupts import remembered_interrupts
 from qepose_tf.files.whole_files import write_file
 
 Item = TypeVar("Item")
@@ -32,20 +33,22 @@ def guarded(command: Callable[[], Any], debug: bool = False) -> int:
     """
     # TensorFlow logs a missing GPU as an error; real errors are exceptions anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        command()
-    except SystemExit as ended:
-        if ended.code != _INTERRUPTED:
-            return ended.code if isinstance(ended.code, int) else 1
-        print("qepose: interrupted", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("qepose: interrupted", file=sys.stderr)
-    except Exception as error:
-        if debug:
-            raise
-        print(f"qepose: {_one_line(error)}", file=sys.stderr)
-    else:
-        return 0
+    with remembered_interrupts() as interrupted:
+        try:
+            command()
+            return 0
+        except SystemExit as ended:
+            if ended.code != _INTERRUPTED:
+                return ended.code if isinstance(ended.code, int) else 1
+            message = "interrupted"
+        except KeyboardInterrupt:
+            message = "interrupted"
+        except Exception as error:
+            if debug:
+                raise
+            # TensorFlow turns a Ctrl-C inside of it into errors of many kinds.
+            message = "interrupted" if interrupted.is_set() else _one_line(error)
+    print(f"qepose: {message}", file=sys.stderr)
     return 1
 
 

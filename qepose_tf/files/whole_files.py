@@ -8,6 +8,8 @@ import threading
 from collections.abc import Generator
 from pathlib import Path
 
+from qepose_tf.files.interrupts import raise_if_interrupted
+
 _DISK_ERRORS = ("No space left", "iostream error")
 _NOTHING_LEFT = 2**16  # bytes; below it a disk is full, whatever a writer says
 
@@ -64,6 +66,7 @@ def whole(path: str | Path, durable: bool = False) -> Generator[Path]:
 
     Raises:
         OSError: It cannot be written or renamed.
+        KeyboardInterrupt: Ctrl-C was pressed, and a library swallowed it.
     """
     path = Path(path)
     # Several threads and processes may write the same file.
@@ -71,6 +74,7 @@ def whole(path: str | Path, durable: bool = False) -> Generator[Path]:
     temporary = path.with_name(f".{writer}-{path.name}")
     try:
         yield temporary
+        raise_if_interrupted()
         if durable:
             publish(temporary, path)
         else:
@@ -144,6 +148,7 @@ def written_whole(path: Path, overwrite: bool, marker: str | None) -> Generator[
     Raises:
         FileExistsError: `path` exists and may not be overwritten.
         OSError: The disk is full.
+        KeyboardInterrupt: Ctrl-C was pressed, and a library swallowed it.
     """
     check_free(path, overwrite, marker)
     new = [p for p in (path.parent, *path.parent.parents) if not p.exists()]
@@ -155,6 +160,7 @@ def written_whole(path: Path, overwrite: bool, marker: str | None) -> Generator[
             written = Path(folder) / path.name
             with _full_disk_named(path):
                 yield written
+            raise_if_interrupted()
             if path.is_dir():
                 os.replace(path, Path(folder) / "replaced")
             os.replace(written, path)
