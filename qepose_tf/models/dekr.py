@@ -10,10 +10,14 @@ from qepose_tf.layers.adaptive_regression import AdaptiveRegression
 from qepose_tf.layers.heat_decoder import HeatDecoder
 from qepose_tf.layers.normalise import Normalise
 from qepose_tf.models import bodies
-from qepose_tf.models.dekr_settings import DEKRDecoderSettings, DEKRHeadSettings
+from qepose_tf.models.dekr_settings import (
+    DEKRDecoderSettings,
+    DEKRHeadSettings,
+    DEKRLossSettings,
+)
+from qepose_tf.models.dekr_training import DEKRTraining
 from qepose_tf.models.head import general_feature
 from qepose_tf.models.hrnet import Builder
-from qepose_tf.models.image_model import ImageModel
 from qepose_tf.models.multi_view import cells_of_views, mean_of_views, mean_poses
 from qepose_tf.models.pixels import MEAN, STD, rgb_numbers
 from qepose_tf.models.settings import BatchNormSettings, group_of
@@ -23,7 +27,7 @@ from qepose_tf.skeleton import Skeleton
 
 
 @keras.saving.register_keras_serializable("qepose_tf")
-class DEKR(ImageModel):
+class DEKR(DEKRTraining):
     """DEKR's network: heatmaps, and a branch of adaptive convolutions per keypoint.
 
     It is the baseline of the paper's Tables 1 and 5, and takes the public weights of
@@ -40,12 +44,16 @@ class DEKR(ImageModel):
     The branches are computed at the best cells alone. `displacement_map` computes them
     at every cell, with the same numbers.
 
+    `fit` takes the facts that `PoseEstimator` takes. Compile the model with an
+    optimizer and no loss, and train it with Adam at 1e-3 as HRNet/DEKR does.
+
     Args:
         skeleton: The keypoints: a `Skeleton`, its dict, or the name of a built-in one.
         backbone: A name of `models.bodies.named_bodies`, or a functional model, see
             `PoseEstimator`.
         input_size: Side of the training crop and short side at inference, in pixels.
         head: `DEKRHeadSettings` or a dict of them.
+        loss: `DEKRLossSettings` or a dict of them.
         decoder: `DEKRDecoderSettings` or a dict of them.
         batch_norm: `BatchNormSettings` or a dict of them.
         mean: Three numbers in 0..255 that the first layer subtracts from RGB.
@@ -72,6 +80,7 @@ class DEKR(ImageModel):
         backbone: str | keras.Model = "w32",
         input_size: int = 512,
         head: DEKRHeadSettings | dict | None = None,
+        loss: DEKRLossSettings | dict | None = None,
         decoder: DEKRDecoderSettings | dict | None = None,
         batch_norm: BatchNormSettings | dict | None = None,
         mean: Sequence[float] = MEAN,
@@ -84,6 +93,7 @@ class DEKR(ImageModel):
         elif isinstance(skeleton, dict):
             skeleton = Skeleton.from_dict(skeleton)
         head = group_of("head", head, DEKRHeadSettings)
+        loss = group_of("loss", loss, DEKRLossSettings)
         decoder = group_of("decoder", decoder, DEKRDecoderSettings)
         batch_norm = group_of("batch_norm", batch_norm, BatchNormSettings)
         rgb_mean, rgb_std = rgb_numbers("mean", mean), rgb_numbers("std", std)
@@ -123,12 +133,14 @@ class DEKR(ImageModel):
         self.backbone = backbone if isinstance(backbone, str) else body
         self.input_size = input_size
         self.head_settings = head
+        self.loss_settings = loss
         self.decoder_settings = decoder
         self.batch_norm_settings = batch_norm
         self.mean = rgb_mean
         self.std = rgb_std
         self.body = body
         self.encoding = encoding
+        self.make_trackers()
 
     def displacement_map(
         self, outputs: dict[str, Tensor], training: bool | None = None
@@ -186,6 +198,7 @@ class DEKR(ImageModel):
             "backbone": bodies.to_config(self.backbone),
             "input_size": self.input_size,
             "head": self.head_settings.to_dict(),
+            "loss": self.loss_settings.to_dict(),
             "decoder": self.decoder_settings.to_dict(),
             "batch_norm": self.batch_norm_settings.to_dict(),
             "mean": [float(value) for value in self.mean],

@@ -59,3 +59,31 @@ class DEKRDecoderSettings(Settings):
             raise ValueError(
                 f"expected a protocol of {list(PROTOCOLS)}, got {self.protocol!r}"
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class DEKRLossSettings(Settings):
+    """The settings of DEKR's targets and losses, which are those of HRNet/DEKR.
+
+    Args:
+        keypoint_sigma: The sigma of the Gaussian about a keypoint, in cells.
+        centre_sigma: The sigma of the Gaussian about a person's centre, in cells.
+        disc_radius: Displacements are trained in cells nearer to a centre than this.
+            HRNet/DEKR trains a square of 8 x 8 cells.
+        background_weight: The weight of the heatmaps' error outside of all Gaussians.
+        heatmap_weight: The weight of the heatmap loss.
+        offset_weight: The weight of the displacement loss.
+        offset_beta: The error at which the smooth L1 loss turns linear, in cells.
+
+    Example:
+        >>> DEKRLossSettings().offset_weight
+        0.03
+    """
+
+    keypoint_sigma: float = 2.0
+    centre_sigma: float = 4.0
+    disc_radius: float = 4.0
+    background_weight: float = 0.1
+    heatmap_weight: float = 1.0
+    offset_weight: float = 0.03
+    offset_beta: float = 1.0 / 9.0

@@ -5,7 +5,9 @@ from typing import Any
 import keras
 
 from qepose_tf.models.pixels import check_sides
-from qepose_tf.ops.facts import Tensor
+from qepose_tf.ops.facts import Divisors, Facts, Omega, Tensor
+from qepose_tf.ops.replicas import sizes_may_vary
+from qepose_tf.ops.targets import locate_omega
 from qepose_tf.skeleton import Skeleton
 
 
@@ -18,6 +20,7 @@ class ImageModel(keras.Model):
         backbone: The name of the body, or the user's model.
         body: The body.
         input_size: The short side at inference, in pixels.
+        loss_settings: The settings of the loss, with a `disc_radius`.
     """
 
     training_only: tuple[str, ...] = ()
@@ -25,6 +28,7 @@ class ImageModel(keras.Model):
     backbone: str | keras.Model
     body: keras.Model
     input_size: int
+    loss_settings: Any
 
     @property
     def backbone_name(self) -> str:
@@ -37,6 +41,61 @@ class ImageModel(keras.Model):
             f"keypoints ({self.skeleton.name}), backbone {self.backbone_name}, input "
             f"size {self.input_size}>"
         )
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compiles as any Keras model, and creates the optimiser's variables.
+
+        Created in the first step, they would make TensorFlow trace that step twice,
+        which takes longer than tens of steps of a small model.
+
+        Args:
+            args: Those of `keras.Model.compile`.
+            kwargs: Those of `keras.Model.compile`.
+        """
+        super().compile(*args, **kwargs)
+        if self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def locate(
+        self, facts: Facts, map_hw: tuple[Tensor, Tensor], packed: bool | None = None
+    ) -> Omega:
+        """Returns Omega of every person, the cells whose poses are trained.
+
+        Args:
+            facts: The facts of the ground truth.
+            map_hw: The height and width of the score map.
+            packed: Whether cells that do not count are left out (see `Omega`). By
+                default they are where the number of cells may differ from step to
+                step: packed, a batch costs as many cells as are owned; padded, as many
+                as its image with most people has.
+        """
+        if packed is None:
+            packed = sizes_may_vary() and not self.jit_compile
+        radius = self.loss_settings.disc_radius
+        return locate_omega(facts.keypoints, facts.area, map_hw, radius, packed)
+
+    def loss_divisors(self, omega: Omega, cells: Tensor) -> Divisors:
+        """Counts, over all replicas, what the sums of the losses are divided by.
+
+        Args:
+            omega: Omega of the whole batch, padded or packed.
+            cells: The number of cells in the score maps of the batch.
+        """
+        raise NotImplementedError
+
+    def score_target(
+        self, facts: Facts, outputs: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Returns what the score map is taught, and how much each cell weighs.
+
+        Args:
+            facts: The facts of the ground truth.
+            outputs: The outputs of this model.
+
+        Returns:
+            Two maps `[B, H, W, 1]`.
+        """
+        raise NotImplementedError
 
     def call(
         self, inputs: Tensor, training: bool | None = None, mask: Any = None

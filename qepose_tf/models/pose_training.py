@@ -17,7 +17,6 @@ from qepose_tf.models.image_model import ImageModel
 from qepose_tf.models.metrics import Correlation
 from qepose_tf.models.settings import LossSettings
 from qepose_tf.ops.facts import Divisors, Facts, Omega, Tensor
-from qepose_tf.ops.replicas import sizes_may_vary
 from qepose_tf.ops.sampling import take_cells
 from qepose_tf.ops.targets import disc_offsets
 
@@ -36,20 +35,6 @@ class PoseTraining(ImageModel):
     loss_settings: LossSettings
     cir_target: CIRTargetLayer
     encoding: keras.layers.Layer
-
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compiles as any Keras model, and creates the optimiser's variables.
-
-        Created in the first step, they would make TensorFlow trace that step twice,
-        which takes longer than tens of steps of a small model.
-
-        Args:
-            args: Those of `keras.Model.compile`.
-            kwargs: Those of `keras.Model.compile`.
-        """
-        super().compile(*args, **kwargs)
-        if self.optimizer is not None and not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
 
     def make_trackers(self) -> None:
         """Makes the metrics that every batch updates."""
@@ -131,11 +116,7 @@ class PoseTraining(ImageModel):
             What `CIRTargetLayer.locate` returns, and poses `[B, P, K, 2]` in cells.
         """
         map_hw = ops.shape(outputs["score_map"])[1:3]
-        located = facts.keypoints, facts.area, map_hw
-        # Packed, a batch costs as many cells as are owned; padded, as many as its image
-        # with most people has.
-        packed = sizes_may_vary() and not self.jit_compile
-        omega = self.cir_target.locate(*located, packed=packed)
+        omega = self.locate(facts, map_hw)
         poses = self.encoding(
             outputs["keypoint_features"],
             outputs["query_offsets"],
@@ -145,6 +126,14 @@ class PoseTraining(ImageModel):
             images=omega.images,
         )
         return omega, poses
+
+    def score_target(
+        self, facts: Facts, outputs: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the label of each cell and its weight, see `ImageModel`."""
+        omega, poses = self.poses_in_omega(facts, outputs)
+        target, weight, _ = self.cir_target(poses, omega, facts.ignore)
+        return target, weight
 
     def loss_divisors(self, omega: Omega, cells: Tensor) -> Divisors:
         """Counts `losses.loss_divisors` with the loss settings of this model."""

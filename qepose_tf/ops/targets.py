@@ -49,14 +49,28 @@ def centres(keypoints_px, area, map_hw):
         centres: `[B, M, 2]` int32 (x, y) cells, rounded half up, and
         valid: `[B, M]` bool, whether the person has a centre at all.
     """
-    keypoints = keypoints_inside(keypoints_px, map_hw)
+    mean, valid = mean_points(keypoints_inside(keypoints_px, map_hw), area)
+    return ops.cast(ops.floor(mean + 0.5), "int32"), valid
+
+
+def mean_points(keypoints, area):
+    """The mean of each person's labelled keypoints.
+
+    Args:
+        keypoints: `[B, M, K, 3]` (x, y, labelled 0 or 1) in cells, see
+            `keypoints_inside`.
+        area: `[B, M]`; 0 marks padding.
+
+    Returns:
+        `[B, M, 2]` float32 (x, y) in cells, and `[B, M]` bool, whether the person has a
+        labelled keypoint and is no padding.
+    """
     labelled = keypoints[..., 2:]
     count = ops.sum(labelled, axis=(-2, -1))
     # An unlabelled keypoint may hold anything, NaN too, which 0 times would keep.
     points = ops.where(labelled > 0, keypoints[..., :2], 0.0)
     mean = ops.sum(points, axis=-2) / ops.maximum(count, 1.0)[..., None]
-    valid = (count > 0) & (ops.cast(area, "float32") > 0)
-    return ops.cast(ops.floor(mean + 0.5), "int32"), valid
+    return mean, (count > 0) & (ops.cast(area, "float32") > 0)
 
 
 def disc_cells(disc_centres, valid, area, map_hw, radius: float):

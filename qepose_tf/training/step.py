@@ -126,7 +126,7 @@ class TrainStep:
         if self.parts == 1:
             return None
         map_hw = ops.shape(images)[1] // STRIDE, ops.shape(images)[2] // STRIDE
-        omega = self.model.cir_target.locate(facts.keypoints, facts.area, map_hw)
+        omega = self.model.locate(facts, map_hw)
         cells = ops.shape(images)[0] * map_hw[0] * map_hw[1]
         divisors = self.model.loss_divisors(omega, cells)
         return divisors._replace(shares=divisors.shares * self.parts)

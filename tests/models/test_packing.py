@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from qepose_tf.models import pose_training
+from qepose_tf.models import image_model
 from qepose_tf.models.pose_estimator import PoseEstimator
 from qepose_tf.ops.facts import Facts
 from qepose_tf.skeleton import COCO
@@ -39,7 +39,7 @@ def model_of(head=None, loss=None):
 
 def trained_by(model, facts, packed, monkeypatch):
     """Loss, gradients, metrics and moving statistics of one batch."""
-    monkeypatch.setattr(pose_training, "sizes_may_vary", lambda: packed)
+    monkeypatch.setattr(image_model, "sizes_may_vary", lambda: packed)
     assert not model.jit_compile
     before = [np.array(weight) for weight in model.weights]
     images = ops.convert_to_tensor(random_images(len(facts["area"]), SIDE, SIDE))

@@ -51,8 +51,7 @@ class TrainingPictures:
         images, facts = self._batch
         model = self._model()
         outputs = model(images, training=False)
-        omega, poses = model.poses_in_omega(Facts.of(facts), outputs)
-        target, weight, _ = model.cir_target(poses, omega, facts["ignore"])
+        target, weight = model.score_target(Facts.of(facts), outputs)
         arrays = {
             "poses": outputs["poses"],
             "scores": outputs["scores"],
