@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qepose_tf.config.schema import Config, DatasetConfig, ModelConfig
+from qepose_tf.config.schema import Config, DatasetConfig
 from qepose_tf.data.batches.mixture import mixture
 from qepose_tf.data.coco.dataset import CocoDataset, read_coco
 from qepose_tf.data.synthetic.dataset import write_scenes
 from qepose_tf.data.tfrecord.dataset import read_tfrecords
 from qepose_tf.files.locations import Url
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import NETWORKS, PoseModel, network_of
 from qepose_tf.models.reading import load_model
 from qepose_tf.skeleton import Skeleton
 
@@ -153,19 +153,25 @@ def started(config: Config) -> Config:
             f"got the model {source.backbone_name!r}; use PoseEstimator.from_preset "
             "in Python"
         )
+    if network_of(source) != config.model.network:
+        raise ValueError(
+            f"model.start_from: {config.model.start_from}: expected a model of "
+            f"model.network = {config.model.network}, got {network_of(source)}"
+        )
     settings = source.get_config()
     named = config.model_dump(exclude_unset=True, include={"model", "loss"})
     model = {
-        name: settings[name] for name in ModelConfig.model_fields.keys() & settings
+        name: settings[name]
+        for name in type(config.model).model_fields.keys() & settings
     }
     filled = {
         "model": _filled(model, named["model"]),
         "loss": _filled(settings["loss"], named.get("loss", {})),
     }
-    return Config.model_validate(config.model_dump(exclude_unset=True) | filled)
+    return type(config).model_validate(config.model_dump(exclude_unset=True) | filled)
 
 
-def start_of(config: Config) -> PoseEstimator:
+def start_of(config: Config) -> PoseModel:
     """Loads the model that a config starts from.
 
     Raises:
@@ -191,12 +197,17 @@ def _filled(defaults: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
     return defaults | named | groups
 
 
-def build_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
+def build_model(config: Config, skeleton: Skeleton) -> PoseModel:
     """The model of a config, with fresh weights."""
-    return PoseEstimator(skeleton, **model_settings(started(config)))
+    return new_model(started(config), skeleton)
+
+
+def new_model(config: Config, skeleton: Skeleton) -> PoseModel:
+    """The model of a config that names everything, as `started` returns it."""
+    return NETWORKS[config.model.network](skeleton, **model_settings(config))
 
 
 def model_settings(config: Config) -> dict[str, Any]:
-    """The arguments of `PoseEstimator` that a config decides, but for the skeleton."""
-    settings = config.model.model_dump(exclude={"backbone_weights", "start_from"})
-    return settings | {"loss": config.loss.model_dump()}
+    """The arguments of a network that a config decides, but for the skeleton."""
+    apart = {"network", "backbone_weights", "start_from"}
+    return config.model.model_dump(exclude=apart) | {"loss": config.loss.model_dump()}

@@ -128,6 +128,11 @@ def _untrained(config: Any, images: list) -> Any:
     from qepose_tf.building import model_settings
     from qepose_tf.skeleton import Skeleton
 
+    if config.model.network != "pose_estimator":
+        raise ValueError(
+            f"model.network = {config.model.network}: expected pose_estimator; "
+            "benchmark a .keras file of another network"
+        )
     skeleton = Skeleton.load(config.skeleton, config.data.categories)
     return settled_model(skeleton, model_settings(config), images, config.seed)
 

@@ -9,7 +9,7 @@ import pydantic
 import yaml
 
 from qepose_tf.config.errors import explain
-from qepose_tf.config.schema import Config
+from qepose_tf.config.schema import Config, config_class
 from qepose_tf.config.yaml_values import parse_yaml
 from qepose_tf.files.locations import Url
 from qepose_tf.files.whole_files import write_file
@@ -39,10 +39,11 @@ def load_config(
         overridden = {_set(values, key, value) for key, value in overrides.items()}
     else:
         overridden = {_override(values, override) for override in overrides}
+    kind = config_class(values)
     try:
-        config = Config.model_validate(values)
+        config = kind.model_validate(values)
     except pydantic.ValidationError as error:
-        lines = [explain(details, values, Config) for details in error.errors()]
+        lines = [explain(details, values, kind) for details in error.errors()]
         key, text = lines[0]
         source = "command line" if key in overridden else path
         others = {other for other, _ in lines} - {key}

@@ -10,106 +10,26 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import Field
 
-from qepose_tf.files.locations import Url, location
-
-# Strict: `epochs: true` or `epochs: "3"` is a mistake, not a number.
-Count = Annotated[int, Field(strict=True, ge=1)]
-Natural = Annotated[int, Field(strict=True, ge=0)]
-Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
-Flag = Annotated[bool, Field(strict=True)]
-Names = Annotated[
-    list[Annotated[str, Field(strict=True, min_length=1)]], Field(min_length=1)
-]
-
-
-def _place(value: Any) -> Path | Url:
-    if not isinstance(value, str | Path | Url):
-        raise ValueError("expected a path or a URL")
-    return location(value)
+from qepose_tf.config.networks import (
+    DEKRLossConfig,
+    DEKRModelConfig,
+    LossConfig,
+    ModelConfig,
+)
+from qepose_tf.config.values import (
+    Count,
+    Flag,
+    Fraction,
+    Names,
+    Natural,
+    NonNegative,
+    Place,
+    Positive,
+    Section,
+)
 
 
-Place = Annotated[
-    Path | Url,
-    pydantic.PlainValidator(_place),
-    pydantic.PlainSerializer(str, return_type=str),
-]
-
-
-class _Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, protected_namespaces=()
-    )
-
-
-class HeadConfig(_Section):
-    """`HeadSettings`: what stands behind the body, and the ablations' switches."""
-
-    keypoint_channels: Count = 20
-    instance_channels: Count = 64
-    semantic_points: Natural = 9
-    keypoint_query_encoding: Flag = True
-    pose_query: Literal[
-        "queries", "keypoints", "semantic_points", "automatic", "none"
-    ] = "queries"
-    quality_branch: Flag = False
-
-
-class DecoderConfig(_Section):
-    """`DecoderSettings`: how the best cells become people."""
-
-    max_detections: Count = 30
-    score_threshold: Fraction = 0.01
-    nms_distance: NonNegative = 0.05
-
-
-class BatchNormConfig(_Section):
-    """`BatchNormSettings`: in a named body and in the head."""
-
-    momentum: Fraction = 0.9
-    synchronized: Flag = False
-
-
-class ModelConfig(_Section):
-    """Arguments of `PoseEstimator`."""
-
-    backbone: Literal["tiny", "w18", "w32", "w48", "efficientnet_lite0"] = "w32"
-    backbone_weights: Path | None = None  # training starts from them
-    # Or from a whole model, a preset or a .keras file. Settings of `model` and `loss`
-    # that the config does not name are then those of that model.
-    start_from: Annotated[str, Field(strict=True)] | None = None
-    input_size: Annotated[int, Field(strict=True, ge=64, multiple_of=64)] = 512
-    head: HeadConfig = HeadConfig()
-    decoder: DecoderConfig = DecoderConfig()
-    batch_norm: BatchNormConfig = BatchNormConfig()
-    mean: tuple[Finite, Finite, Finite] = (123.675, 116.28, 103.53)  # of RGB, 0 to 255
-    std: tuple[Positive, Positive, Positive] = (58.395, 57.12, 57.375)
-
-    @pydantic.model_validator(mode="after")
-    def _check_start(self) -> "ModelConfig":
-        if self.start_from and self.backbone_weights:
-            raise ValueError("expected start_from or backbone_weights, got both")
-        return self
-
-
-class LossConfig(_Section):
-    """`LossSettings`: weights and switches of Eq. 3 and Eq. 6."""
-
-    disc_radius: Positive = 4.0
-    instance_label: Literal["cir", "gaussian", "discrete"] = "cir"
-    gaussian_sigma: Positive | None = None
-    background_weight: NonNegative = 0.1
-    score_weight: NonNegative = 1.0
-    offset_weight: NonNegative = 1.0
-    quality_weight: NonNegative = 1.0
-    offset_beta: Positive = 1 / 9
-    area_weighted: Flag = True
-    score_normaliser: Literal["omega", "cells"] = "omega"
-
-
-class DatasetConfig(_Section):
+class DatasetConfig(Section):
     """One dataset, a COCO file and its images or what `qepose prepare` made of them.
 
     Paths are relative to `data.root`; each may be a URL that TensorFlow reads.
@@ -140,7 +60,7 @@ Datasets = Annotated[
 ]
 
 
-class SyntheticConfig(_Section):
+class SyntheticConfig(Section):
     """Drawn scenes, written once to `folder` as COCO-format datasets."""
 
     train_scenes: Count = 2000
@@ -159,7 +79,7 @@ class SyntheticConfig(_Section):
         return self
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """Where images and labels come from: COCO files or synthetic scenes."""
 
     root: Place = Path(".")
@@ -197,7 +117,7 @@ class DataConfig(_Section):
         return self.train if isinstance(self.train, list) else [self.train]
 
 
-class AugmentConfig(_Section):
+class AugmentConfig(Section):
     """Ranges of the random changes; zeros and `scale: [1, 1]` switch them off."""
 
     flip: Fraction = 0.5
@@ -218,7 +138,7 @@ class AugmentConfig(_Section):
         return scale
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """Optimiser, schedule, strategy and the run's folder."""
 
     epochs: Count = 180
@@ -265,7 +185,7 @@ class TrainConfig(_Section):
         return self
 
 
-class Config(_Section):
+class Config(Section):
     """Everything a training run is made from; defaults are the paper's recipe."""
 
     name: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_.-]+$")]
@@ -281,3 +201,22 @@ class Config(_Section):
     def run_dir(self) -> Path:
         """The run's folder: `train.run_dir`, or runs/NAME."""
         return self.train.run_dir or Path("runs") / self.name
+
+
+class DEKRConfig(Config):
+    """A config with `model.network: dekr`, whose other settings of both differ."""
+
+    # Frozen, so that nobody can assign a section of the other kind.
+    model: DEKRModelConfig = DEKRModelConfig()  # ty: ignore[incompatible-attribute-override]
+    loss: DEKRLossConfig = DEKRLossConfig()  # ty: ignore[incompatible-attribute-override]
+
+
+def config_class(values: dict[str, Any]) -> type[Config]:
+    """Returns the class of a config, which `model.network` decides.
+
+    Args:
+        values: The document, which need not be valid.
+    """
+    model = values.get("model")
+    network = model.get("network") if isinstance(model, dict) else None
+    return DEKRConfig if network == "dekr" else Config

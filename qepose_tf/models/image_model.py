@@ -1,6 +1,7 @@
 """What the models share that take pixels and return poses."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import keras
 
@@ -8,7 +9,10 @@ from qepose_tf.models.pixels import check_sides
 from qepose_tf.ops.facts import Divisors, Facts, Omega, Tensor
 from qepose_tf.ops.replicas import sizes_may_vary
 from qepose_tf.ops.targets import locate_omega
+from qepose_tf.presets import Preset
 from qepose_tf.skeleton import Skeleton
+
+Kind = TypeVar("Kind", bound="ImageModel")
 
 
 class ImageModel(keras.Model):
@@ -16,6 +20,7 @@ class ImageModel(keras.Model):
 
     Attributes:
         training_only: The names of outputs that `predict` leaves out.
+        presets: Trained models of the class that come with the package, by name.
         skeleton: The keypoints.
         backbone: The name of the body, or the user's model.
         body: The body.
@@ -24,11 +29,41 @@ class ImageModel(keras.Model):
     """
 
     training_only: tuple[str, ...] = ()
+    presets: dict[str, Preset] = {}
     skeleton: Skeleton
     backbone: str | keras.Model
     body: keras.Model
     input_size: int
     loss_settings: Any
+
+    @classmethod
+    def from_preset(cls: type[Kind], preset: str | Path, **changes: Any) -> Kind:
+        """Loads a trained model, or starts a new one from it.
+
+        Args:
+            preset: A name of `presets`, or the path of a `.keras` file.
+            **changes: Arguments of the class that shall differ, such as `skeleton` or
+                `input_size`; settings of a group that are not named stay. The body and
+                all parts that belong to keypoints of the same name keep their weights,
+                the others begin new.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: There is no such preset, the file is no model of this class, or
+                a change does not go with it, such as another backbone.
+            FileNotFoundError: There is no such file.
+
+        Example:
+            >>> dogs = Skeleton("dogs", ("nose", "tail"), (), (), (0.05, 0.1))
+            >>> model = PoseEstimator.from_preset("people", skeleton=dogs)
+            >>> model.skeleton.keypoints
+            ('nose', 'tail')
+        """
+        from qepose_tf.models.transfer import load_changed
+
+        return load_changed(cls, preset, changes)
 
     @property
     def backbone_name(self) -> str:

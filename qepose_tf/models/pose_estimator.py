@@ -1,7 +1,6 @@
 """The pose estimator: body, head, decoder and losses in one functional model."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -151,35 +150,6 @@ class PoseEstimator(PoseTraining):
             name="cir_target",
         )
         self.make_trackers()
-
-    @classmethod
-    def from_preset(cls, preset: str | Path, **changes: Any) -> "PoseEstimator":
-        """Loads a trained model, or starts a new one from it.
-
-        Args:
-            preset: A name of `PoseEstimator.presets`, or the path of a `.keras` file.
-            **changes: Arguments of `PoseEstimator` that shall differ, such as
-                `skeleton` or `input_size`; settings of a group that are not named
-                stay. The body and all parts that belong to keypoints of the same name
-                keep their weights, the others begin new.
-
-        Returns:
-            The model.
-
-        Raises:
-            ValueError: There is no such preset, the file is no model, or a change does
-                not go with it, such as another backbone.
-            FileNotFoundError: There is no such file.
-
-        Example:
-            >>> dogs = Skeleton("dogs", ("nose", "tail"), (), (), (0.05, 0.1))
-            >>> model = PoseEstimator.from_preset("people", skeleton=dogs)
-            >>> model.skeleton.keypoints
-            ('nose', 'tail')
-        """
-        from qepose_tf.models.transfer import load_changed
-
-        return load_changed(preset, changes)
 
     def decode(
         self, outputs: dict[str, Tensor], *, flip: bool = False, **decoding: Any

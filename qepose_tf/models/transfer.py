@@ -14,7 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.image_model import Kind
+from qepose_tf.models.pose_model import PoseModel
 from qepose_tf.models.reading import load_model
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,14 @@ _KEYPOINT_AXES = (
     (r"keypoint_query_encoding/.*", 0),
     (r"pose_query_encoding/kernel", 0),
     (r"automatic/offset/.*", -1),
+    # DEKR's
+    (r"head_heatmap_1/(kernel|bias)", -1),
+    (r"transition_offset_0/kernel", -1),
+    (r"transition_offset_1/.*", 0),
+    (r"encoding/(block_\d+/.*|offset/.*)", 0),
 )
+# Behind the keypoints' parts stands one of the centre, which has no name.
+_WITH_CENTRE = re.compile(r"(^|/)head_heatmap_1/(kernel|bias)$")
 
 
 @dataclass(frozen=True)
@@ -57,30 +65,34 @@ class Transfer:
         return "; ".join(parts)
 
 
-def load_changed(preset: str | Path, changes: dict[str, Any]) -> PoseEstimator:
-    """Does what `PoseEstimator.from_preset` says."""
+def load_changed(kind: type[Kind], preset: str | Path, changes: dict[str, Any]) -> Kind:
+    """Does what `ImageModel.from_preset` says, for models of one kind."""
     source = load_model(preset)
+    if not isinstance(source, kind):
+        raise ValueError(
+            f"{preset}: expected a {kind.__name__}, got a {type(source).__name__}"
+        )
     if not changes:
         return source
-    target = PoseEstimator.from_config(changed_settings(source, changes))
+    target = type(source).from_config(changed_settings(source, changes))
     logger.info("started from %s: %s", preset, transfer(source, target))
     return target
 
 
-def changed_settings(source: PoseEstimator, changes: dict[str, Any]) -> dict[str, Any]:
+def changed_settings(source: PoseModel, changes: dict[str, Any]) -> dict[str, Any]:
     """Returns a model's arguments with some of them changed.
 
     Args:
         source: The model whose arguments are the defaults.
-        changes: Arguments of `PoseEstimator`. Of a group that is given as a dict, only
+        changes: Arguments of its class. Of a group that is given as a dict, only
             the named settings change.
     """
     settings = source.get_config()
     unknown = sorted(set(changes) - set(settings))
     if unknown:
         raise ValueError(
-            f"{unknown[0]}: expected an argument of PoseEstimator, which are "
-            f"{', '.join(settings)}"
+            f"{unknown[0]}: expected an argument of {type(source).__name__}, which "
+            f"are {', '.join(settings)}"
         )
     for name, value in changes.items():
         if isinstance(value, dict) and isinstance(settings[name], dict):
@@ -90,7 +102,7 @@ def changed_settings(source: PoseEstimator, changes: dict[str, Any]) -> dict[str
     return settings
 
 
-def transfer(source: PoseEstimator, target: PoseEstimator) -> Transfer:
+def transfer(source: PoseModel, target: PoseModel) -> Transfer:
     """Copies into a model what another one has learned.
 
     Args:
@@ -102,7 +114,8 @@ def transfer(source: PoseEstimator, target: PoseEstimator) -> Transfer:
         What was taken and what begins new.
 
     Raises:
-        ValueError: The two have different backbones. Nothing was copied then.
+        ValueError: The two have different backbones, or one is a `DEKR` and the other
+            is not. Nothing was copied then.
 
     Example:
         >>> trained = PoseEstimator("coco", backbone="tiny", input_size=64)
@@ -124,8 +137,11 @@ def transfer(source: PoseEstimator, target: PoseEstimator) -> Transfer:
             left.append(path)
         elif axis is None and value.shape == variable.shape:
             variable.assign(value)
-        elif axis is not None and _same_parts(value, source, variable, target, axis):
-            variable.assign(_joined(variable, value, parts, axis, source, target))
+        elif axis is not None and _same_parts(
+            path, value, source, variable, target, axis
+        ):
+            joined = _joined(path, variable, value, parts, axis, source, target)
+            variable.assign(joined)
         else:
             left.append(path)
     names = target.skeleton.keypoints
@@ -153,12 +169,17 @@ def _name(variable: keras.Variable, model: keras.Model) -> str:
     return variable.path.removeprefix(f"{model.name}/")
 
 
-def _head_weights(model: PoseEstimator) -> list[keras.Variable]:
+def _head_weights(model: PoseModel) -> list[keras.Variable]:
     body = {id(variable) for variable in model.body.weights}
     return [variable for variable in model.weights if id(variable) not in body]
 
 
-def _check_bodies(source: PoseEstimator, target: PoseEstimator) -> None:
+def _check_bodies(source: PoseModel, target: PoseModel) -> None:
+    if type(source) is not type(target):
+        raise ValueError(
+            f"expected a {type(target).__name__} to start from, "
+            f"got a {type(source).__name__}"
+        )
     shapes = [
         [(v.path.rpartition("/")[2], tuple(v.shape)) for v in model.body.weights]
         for model in (source, target)
@@ -170,9 +191,7 @@ def _check_bodies(source: PoseEstimator, target: PoseEstimator) -> None:
         )
 
 
-def _matching_keypoints(
-    source: PoseEstimator, target: PoseEstimator
-) -> list[tuple[int, int]]:
+def _matching_keypoints(source: PoseModel, target: PoseModel) -> list[tuple[int, int]]:
     """Indices (in the source, in the target) of the keypoints with the same name."""
     index_of = {_plain(n): i for i, n in enumerate(source.skeleton.keypoints)}
     return [
@@ -188,16 +207,18 @@ def _plain(name: str) -> str:
 
 
 def _same_parts(
+    path: str,
     value: Any,
-    source: PoseEstimator,
+    source: PoseModel,
     variable: keras.Variable,
-    target: PoseEstimator,
+    target: PoseModel,
     axis: int,
 ) -> bool:
     """Whether two weights differ at most in the number of keypoints."""
     shapes = []
     for weight, model in ((value, source), (variable, target)):
         shape = list(weight.shape)
+        shape[axis] -= _behind(path)
         count = model.skeleton.num_keypoints
         if shape[axis] % count:
             return False
@@ -207,24 +228,34 @@ def _same_parts(
 
 
 def _joined(
+    path: str,
     variable: keras.Variable,
     value: Any,
     parts: list[tuple[int, int]],
     axis: int,
-    source: PoseEstimator,
-    target: PoseEstimator,
+    source: PoseModel,
+    target: PoseModel,
 ) -> np.ndarray:
     """The target's weight with the parts that the source knows."""
-    new = _by_keypoint(variable, target.skeleton.num_keypoints, axis)
-    old = _by_keypoint(value, source.skeleton.num_keypoints, axis)
+    behind = _behind(path)
+    new, _ = _by_keypoint(variable, target.skeleton.num_keypoints, axis, behind)
+    old, last = _by_keypoint(value, source.skeleton.num_keypoints, axis, behind)
     if parts:
         froms, tos = map(list, zip(*parts, strict=True))
         new[tos] = old[froms]
-    moved = new.reshape(-1, *new.shape[2:])
+    moved = np.concatenate([new.reshape(-1, *new.shape[2:]), last])
     return np.moveaxis(moved, 0, axis)
 
 
-def _by_keypoint(weight: Any, count: int, axis: int) -> np.ndarray:
-    """A weight as `[K, part, ...]`, a copy."""
+def _behind(path: str) -> int:
+    """The entries of a weight's keypoint axis that stand behind the keypoints."""
+    return 1 if _WITH_CENTRE.search(path) else 0
+
+
+def _by_keypoint(
+    weight: Any, count: int, axis: int, behind: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A weight as `[K, part, ...]`, a copy, and what stands behind the keypoints."""
     array = np.moveaxis(keras.ops.convert_to_numpy(weight), axis, 0)
-    return array.reshape(count, -1, *array.shape[1:]).copy()
+    end = len(array) - behind
+    return array[:end].reshape(count, -1, *array.shape[1:]).copy(), array[end:]

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
-from qepose_tf.building import model_settings, start_of
+from qepose_tf.building import new_model, start_of
 from qepose_tf.config.schema import Config
 from qepose_tf.data.batches.crop import AugmentSettings
 from qepose_tf.data.batches.epoch_order import epoch_order
 from qepose_tf.data.batches.training import train_dataset
 from qepose_tf.data.coco.dataset import CocoDataset
 from qepose_tf.models.bodies import layers_up_to
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import PoseModel
 from qepose_tf.models.transfer import transfer
 from qepose_tf.skeleton import Skeleton
 from qepose_tf.training.devices.keras_mends import leave_out_symbolic_build
@@ -25,7 +25,7 @@ from qepose_tf.weights import load_backbone_weights
 logger = logging.getLogger(__name__)
 
 
-def initial_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
+def initial_model(config: Config, skeleton: Skeleton) -> PoseModel:
     """Builds the model of a run, with initial weights or weights from a file.
 
     Args:
@@ -36,7 +36,7 @@ def initial_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
         OSError: `model.backbone_weights` or `model.start_from` cannot be read.
         ValueError: The weights do not belong to this backbone.
     """
-    model = PoseEstimator(skeleton, **model_settings(config))
+    model = new_model(config, skeleton)
     if config.model.backbone_weights is not None:
         load_backbone_weights(model, config.model.backbone_weights)
     if config.model.start_from is not None:
@@ -46,7 +46,7 @@ def initial_model(config: Config, skeleton: Skeleton) -> PoseEstimator:
     return model
 
 
-def _take_start(config: Config, model: PoseEstimator) -> None:
+def _take_start(config: Config, model: PoseModel) -> None:
     """Copies the weights of `model.start_from` that the new model can use."""
     place = config.model.start_from
     try:
@@ -56,13 +56,13 @@ def _take_start(config: Config, model: PoseEstimator) -> None:
     logger.info("starting from %s: %s", place, report)
 
 
-def frozen_layers(model: PoseEstimator, config: Config) -> list[keras.Layer]:
+def frozen_layers(model: PoseModel, config: Config) -> list[keras.Layer]:
     """Returns the layers of the body whose weights never change in this run."""
     stride = config.train.freeze_to_stride
     return layers_up_to(model.body, stride) if stride else []
 
 
-def compile_model(model: PoseEstimator, config: Config, steps_per_epoch: int) -> None:
+def compile_model(model: PoseModel, config: Config, steps_per_epoch: int) -> None:
     """Compiles a model with the optimiser of a config, in the scope of the strategy."""
     settings = config.train
     schedule = make_schedule(
@@ -123,7 +123,7 @@ def steps_per_epoch(config: Config, data: CocoDataset, replicas: int) -> int:
 def train_batches(
     config: Config,
     data: CocoDataset,
-    model: PoseEstimator,
+    model: PoseModel,
     on_batch: Callable[[int], None] | None = None,
 ) -> Callable[..., tf.data.Dataset]:
     """Returns a function that makes an endless data set from a given step on.

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import PoseModel
 from qepose_tf.training.run_folder.state import RunState, bring_back_metrics
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class _EndAfter(keras.callbacks.Callback):
 
 
 def fit(
-    model: PoseEstimator,
+    model: PoseModel,
     state: RunState,
     callbacks: Sequence[keras.callbacks.Callback],
     dataset: Callable[[int, int], tf.data.Dataset],
@@ -106,7 +106,7 @@ def fit(
     _freeze(model, False, frozen_layers)
 
 
-def _freeze(model: PoseEstimator, frozen: bool, always: Sequence[keras.Layer]) -> None:
+def _freeze(model: PoseModel, frozen: bool, always: Sequence[keras.Layer]) -> None:
     if model.body.trainable == frozen:
         model.body.trainable = not frozen
         for layer in always:
@@ -116,7 +116,7 @@ def _freeze(model: PoseEstimator, frozen: bool, always: Sequence[keras.Layer]) -
 
 
 def _end_epoch(
-    model: PoseEstimator,
+    model: PoseModel,
     state: RunState,
     callbacks: Sequence[keras.callbacks.Callback],
     epochs: int,

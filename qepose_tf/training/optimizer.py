@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import PoseModel
 
 
 @keras.saving.register_keras_serializable("qepose_tf")
@@ -145,7 +145,7 @@ def make_optimizer(
 
 
 def adapt_optimizer(
-    optimizer: keras.optimizers.Optimizer, model: PoseEstimator, body_factor: float
+    optimizer: keras.optimizers.Optimizer, model: PoseModel, body_factor: float
 ) -> None:
     """Sets which weights do not decay and which have another learning rate.
 

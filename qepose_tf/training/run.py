@@ -15,7 +15,7 @@ from qepose_tf.config.reading import dump_config, load_config
 from qepose_tf.config.schema import Config
 from qepose_tf.data.coco.dataset import CocoDataset
 from qepose_tf.files.whole_files import check_can_be_made
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import PoseModel
 from qepose_tf.skeleton import Skeleton
 from qepose_tf.training.building import (
     compile_model,
@@ -230,7 +230,7 @@ def _train(
 def _chain(
     config: Config,
     data: tuple[CocoDataset, CocoDataset | None],
-    model: PoseEstimator,
+    model: PoseModel,
     checkpoints: Checkpoints,
     count: StepCount,
     interrupt: Interrupt,
@@ -281,9 +281,7 @@ def _chain(
     return chain, train_batches(config, train_data, model, throughput.batch_is_ready)
 
 
-def _save_stopped(
-    model: PoseEstimator, checkpoints: Checkpoints, with_model: bool
-) -> None:
+def _save_stopped(model: PoseModel, checkpoints: Checkpoints, with_model: bool) -> None:
     state = checkpoints.state
     where = f"epoch {state.epoch + 1}, step {state.step} of {state.steps_per_epoch}"
     if not weights_are_finite(model):

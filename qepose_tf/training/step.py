@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import PoseModel
 from qepose_tf.ops.facts import Divisors, Facts
 from qepose_tf.ops.geometry import STRIDE
 from qepose_tf.training.devices.keras_mends import with_an_axis
@@ -41,7 +41,7 @@ class TrainStep:
             empty if the optimiser keeps no averages.
     """
 
-    def __init__(self, model: PoseEstimator, parts: int = 1):
+    def __init__(self, model: PoseModel, parts: int = 1):
         self.model = model
         self.parts = parts
         self.skips = hasattr(model.optimizer, "inner_optimizer")

@@ -28,7 +28,7 @@ def model():
 
 
 def one_person():
-    """Keypoints in cells (6, 8) and (9, 12): the diagonal is 5, the centre (7.5, 10)."""
+    """In cells (6, 8) and (9, 12): the diagonal is 5, the centre (7.5, 10)."""
     return Facts(
         keypoints=np.float32([[[[24, 32, 2], [36, 48, 1]]]]),
         area=np.float32([[1600]]),

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from qepose_tf.images.drawing import draw_poses
-from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.models.pose_model import PoseModel
 from qepose_tf.ops.facts import Facts
 
 OMEGA = (60, 220, 220)
@@ -31,7 +31,7 @@ class TrainingPictures:
 
     def __init__(
         self,
-        model: Callable[[], PoseEstimator],
+        model: Callable[[], PoseModel],
         batches: Callable[[], Iterable[tuple[Any, dict[str, Any]]]],
         count: int = 4,
     ):
