@@ -12,12 +12,15 @@ from experiments.ablation.rows import ROW_FOLDER
 from qepose_tf.building import model_settings
 from qepose_tf.config.reading import load_config
 from qepose_tf.exporting.exporter import Exporter
-from qepose_tf.models import PoseEstimator, load_model
+from qepose_tf.models import load_model
+from qepose_tf.models.pose_model import NETWORKS, PoseModel
 from qepose_tf.skeleton import Skeleton
 
 # Small images make a step fast, and still run every part of the model.
 CHECK_SIZE = 64
 EXPORTED = ("saved_model", "tflite")
+# The layer of the score map; in DEKR, of the keypoints' heatmaps, too.
+_SCORES = {"pose_estimator": "score", "dekr": "head_heatmap_1"}
 _TYPICAL_SCORE = 0.3  # is added to the scores, which are 0 in an untrained model
 
 
@@ -59,7 +62,7 @@ def check_row(path: Path, folder: Path, **smaller: Any) -> RowCheck:
     Args:
         path: The config.
         folder: The folder of the files, which are kept.
-        **smaller: Arguments of `PoseEstimator` that replace the config's.
+        **smaller: Arguments of the model that replace the config's.
 
     Raises:
         ValueError: A weight did not change, or a copy does not give the same poses.
@@ -71,11 +74,10 @@ def check_row(path: Path, folder: Path, **smaller: Any) -> RowCheck:
     check = {"input_size": CHECK_SIZE, "batch_norm": {"momentum": 0.0}}
     settings: dict[str, Any] = {**model_settings(config), **check, **smaller}
     keras.utils.set_random_seed(config.seed)
-    model = PoseEstimator(
-        Skeleton.load(config.skeleton, config.data.categories), **settings
-    )
+    skeleton = Skeleton.load(config.skeleton, config.data.categories)
+    model = NETWORKS[config.model.network](skeleton, **settings)
     loss = _train_a_step(model, path)
-    bias = model.get_layer("score").bias
+    bias = model.get_layer(_SCORES[config.model.network]).bias
     bias.assign(bias + _TYPICAL_SCORE)
     file = folder / "model.keras"
     model.save(file)
@@ -89,7 +91,7 @@ def check_row(path: Path, folder: Path, **smaller: Any) -> RowCheck:
     return RowCheck(path.stem, model.count_params(), loss, differences, seconds)
 
 
-def _train_a_step(model: PoseEstimator, path: Path) -> float:
+def _train_a_step(model: PoseModel, path: Path) -> float:
     before = [weight.numpy() for weight in model.trainable_variables]
     # Eager execution, for tracing a large model takes longer than a single step.
     model.compile(optimizer=keras.optimizers.Adam(1e-3), run_eagerly=True)
@@ -102,7 +104,7 @@ def _train_a_step(model: PoseEstimator, path: Path) -> float:
     return loss
 
 
-def _check_same(model: PoseEstimator, again: PoseEstimator, file: Path) -> None:
+def _check_same(model: PoseModel, again: PoseModel, file: Path) -> None:
     images = _images(model.input_size)
     first, second = model(images), again(images)
     for name in first:
@@ -115,7 +117,7 @@ def _images(side: int) -> np.ndarray:
     return pixels.astype("float32")
 
 
-def _facts(model: PoseEstimator) -> dict[str, np.ndarray]:
+def _facts(model: PoseModel) -> dict[str, np.ndarray]:
     """Two people in each image, all keypoints labelled."""
     side, keypoints = model.input_size, model.skeleton.num_keypoints
     points = np.random.default_rng(1).uniform(4, side - 4, (2, 2, keypoints, 3))

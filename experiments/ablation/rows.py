@@ -19,6 +19,12 @@ BODY_OVERRIDES = (
     "train.drop_epochs=[9, 12]",
     "train.validate_every=14",
 )
+# A network of another kind has settings of its own, as small as the scenes' map.
+DEKR_OVERRIDES = (
+    "model.network=dekr",
+    "model.head={keypoint_channels: 10}",
+    "loss={disc_radius: 2.5, keypoint_sigma: 1.25, centre_sigma: 2.5}",
+)
 SWITCHES = {
     "model.head": (
         "semantic_points",
@@ -57,6 +63,7 @@ ROWS = {
     "gaussian_qeb": Row("Gaussian label + KQE + PQE + QEB", "3", 69.0),
     "n0": Row("CIR + KQE + PQE, N = 0", "4", 68.5),
     "n3": Row("CIR + KQE + PQE, N = 3", "4", 68.9),
+    "dekr": Row("DEKR", "1", 68.0),
 }
 
 
@@ -85,6 +92,9 @@ def body_config(folder: Path, overrides: tuple = ()) -> Config:
 
 def _config(row: str, run_dir: Path, *overrides: str) -> Config:
     values = load_config(ROW_FOLDER / f"{row}.yaml").model_dump(mode="json")
+    if values["model"]["network"] == "dekr":
+        fixed = (*DEKR_OVERRIDES, f"train.run_dir={run_dir}")
+        return load_config(SCENES, [*fixed, *overrides])
     switches = [
         f"{section}.{key}={yaml.safe_dump(_at(values, section)[key]).split()[0]}"
         for section, keys in SWITCHES.items()

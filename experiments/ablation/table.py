@@ -25,6 +25,7 @@ CLAIMS = (
     ("CIR instead of Gaussian labels and QEB", "full", "gaussian_qeb"),
     ("semantic points, 3 instead of 0", "n3", "n0"),
     ("semantic points, 9 instead of 3", "full", "n3"),
+    ("this network instead of DEKR", "full", "dekr"),
 )
 
 

@@ -28,6 +28,15 @@ def test_every_row_has_a_config(row):
     assert config.model.backbone_weights == FOLDER / "body.weights.h5"
 
 
+def test_another_network_has_settings_of_its_own():
+    config = row_config("dekr", 1, FOLDER)
+    assert config.model.network == "dekr" and config.model.backbone == "tiny"
+    assert config.model.head.keypoint_channels == 10
+    assert config.loss.centre_sigma == 2.5 and config.seed == 1
+    assert config.data == row_config("full", 0, FOLDER).data
+    assert config.train.epochs == row_config("full", 0, FOLDER).train.epochs
+
+
 def test_the_body_comes_from_scenes_of_its_own():
     body, row = body_config(FOLDER), row_config("full", 0, FOLDER)
     assert body.data.synthetic.seed != row.data.synthetic.seed
