@@ -5,7 +5,7 @@ import yaml
 
 from qepose_tf.building import build_model, read_datasets, started
 from qepose_tf.config.reading import load_config
-from qepose_tf.models import PoseEstimator, load_model
+from qepose_tf.models import DEKR, PoseEstimator, load_model
 from qepose_tf.skeleton import COCO
 from qepose_tf.training import run
 from qepose_tf.training.building import initial_model, steps_per_epoch
@@ -106,6 +106,27 @@ def test_a_run_holds_the_settings_of_its_start(trained, tmp_path):
     written = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
     assert written["model"]["head"]["semantic_points"] == 5
     assert written["loss"]["disc_radius"] == 2.0
+
+
+def test_a_dekr_starts_from_a_dekr_alone(trained, tmp_path):
+    head = {"heatmap_channels": 8, "keypoint_channels": 4}
+    source = DEKR(COCO, backbone="tiny", input_size=64, head=head)
+    kernel = source.get_layer("head_heatmap_1").kernel
+    kernel.assign(kernel + 1.0)
+    file = tmp_path / "dekr.keras"
+    source.save(file)
+    dekr = {"network": "dekr"}
+    config = started(config_of(tmp_path, model=dekr | {"start_from": str(file)}))
+    assert config.model.head.model_dump() == source.head_settings.to_dict()
+    assert config.model.input_size == 64
+    model = initial_model(config, COCO)
+    assert isinstance(model, DEKR)
+    np.testing.assert_array_equal(model.get_layer("head_heatmap_1").kernel, kernel)
+
+    with pytest.raises(ValueError, match="model.network = pose_estimator, got dekr"):
+        started(config_of(tmp_path, model={"start_from": str(file)}))
+    with pytest.raises(ValueError, match="model.network = dekr, got pose_estimator"):
+        started(config_of(tmp_path, model=dekr | {"start_from": str(trained)}))
 
 
 def test_a_start_that_does_not_fit_is_one_clear_line(trained, tmp_path):

@@ -39,7 +39,8 @@ def facts(labels):
     images = labels["images"]
     people = {image["id"]: [] for image in images}
     for annotation in labels["annotations"]:
-        if annotation["num_keypoints"] and not annotation["iscrowd"]:
+        counts = annotation["num_keypoints"] and not annotation["iscrowd"]
+        if counts and annotation["image_id"] in people:
             people[annotation["image_id"]].append(annotation)
     keypoints = np.zeros([len(images), MAX_PEOPLE, 17, 3], np.float32)
     area = np.zeros([len(images), MAX_PEOPLE], np.float32)
@@ -88,54 +89,56 @@ def regressed_poses(keypoints, owner, cells):
     return source + offsets
 
 
+def chunks(labels, count):
+    """Labels of so many images at a time, of one orientation: no map is a square."""
+    upright = [[], []]
+    for image in labels["images"]:
+        upright[image["height"] > image["width"]].append(image)
+    for images in upright:
+        for first in range(0, len(images), count):
+            yield labels | {"images": images[first : first + count]}
+
+
 def dekr_results(labels):
     """COCO results of DEKR's decoder on perfect heatmaps and displacements."""
-    keypoints, area, matrices, (height, width) = facts(labels)
-    map_hw = height // STRIDE, width // STRIDE
     decoding = DEKRDecoderSettings().to_dict()
     count = decoding.pop("max_detections")
     results = []
-    for first in range(0, len(keypoints), DEKR_BATCH):
-        part = slice(first, first + DEKR_BATCH)
-        centre, heatmaps = heat_targets(keypoints[part], area[part], map_hw)
-        _, owner = perfect_maps(keypoints[part], area[part], map_hw)
+    for part in chunks(labels, DEKR_BATCH):
+        keypoints, area, matrices, (height, width) = facts(part)
+        map_hw = height // STRIDE, width // STRIDE
+        centre, heatmaps = heat_targets(keypoints, area, map_hw)
+        _, owner = perfect_maps(keypoints, area, map_hw)
         scores, cells = top_cells(peaks(centre), count)
-        poses = regressed_poses(keypoints[part], owner, np.asarray(cells)) / STRIDE
-        found = people(
-            scores,
-            ops.convert_to_tensor(poses.astype("float32")),
-            cells,
-            heatmaps,
-            **decoding,
-        )
-        results += coco_results(labels, first, matrices[part], found)
+        poses = regressed_poses(keypoints, owner, np.asarray(cells)) / STRIDE
+        poses = ops.convert_to_tensor(poses.astype("float32"))
+        found = people(scores, poses, cells, heatmaps, **decoding)
+        results += coco_results(part, matrices, found)
     return results
 
 
 def oracle_results(labels):
     """COCO results of the decoder on perfect maps."""
-    keypoints, area, matrices, (height, width) = facts(labels)
     results = []
-    for first in range(0, len(keypoints), BATCH):
-        part = slice(first, first + BATCH)
+    for part in chunks(labels, BATCH):
+        keypoints, area, matrices, (height, width) = facts(part)
         map_hw = height // STRIDE, width // STRIDE
-        score, owner = perfect_maps(keypoints[part], area[part], map_hw)
+        score, owner = perfect_maps(keypoints, area, map_hw)
         scores, cells = top_cells(local_maxima(score), 30)
-        poses = regressed_poses(keypoints[part], owner, np.asarray(cells))
+        poses = regressed_poses(keypoints, owner, np.asarray(cells))
         keep = pose_nms(poses, scores) & (scores > 0.01)
         scores, poses = rank(scores, keep, ops.convert_to_tensor(poses))
-        found = {"scores": scores, "poses": poses}
-        results += coco_results(labels, first, matrices[part], found)
+        results += coco_results(part, matrices, {"scores": scores, "poses": poses})
     return results
 
 
-def coco_results(labels, first, matrices, found):
-    """The people found in images from number `first` on, in COCO's form."""
+def coco_results(labels, matrices, found):
+    """The people found in the images, in COCO's form."""
     scores = np.asarray(found["scores"])
     poses = moved(np.asarray(found["poses"]), np.linalg.inv(matrices)[:, None, None])
     return [
         {
-            "image_id": labels["images"][first + image]["id"],
+            "image_id": labels["images"][image]["id"],
             "category_id": 1,
             "keypoints": np.concatenate([poses[image, row], np.ones([17, 1])], -1)
             .reshape(-1)
