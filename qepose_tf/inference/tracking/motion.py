@@ -7,9 +7,9 @@ import numpy as np
 # All in the person's scales (`pose_scales`), so that a video of half the size gives the
 # same tracks. A walking adult is about 2 scales tall and walks 1.6 scales a second.
 FIRST_SPEED = 2.0  # scales/s, standard deviation of a new keypoint's velocity
-LIMB_WANDER = 4.0  # scales/s in a second, by which a limb's velocity changes
-LIMB_SECONDS = 0.2  # after which 63 % of a limb's own velocity are forgotten
-BODY_WANDER = 1.0  # scales/s in a second, by which the body's velocity changes
+LIMB_WANDER = 6.0  # scales/s in a second, by which a limb's velocity changes
+LIMB_SECONDS = 0.1  # after which 63 % of a limb's own velocity are forgotten
+BODY_WANDER = 3.0  # scales/s in a second, by which the body's velocity changes
 SCALE_SECONDS = 0.5  # over which a person's scale is averaged
 
 
@@ -46,6 +46,18 @@ class Motion:
         covariances[..., 0] = np.square(scales[:, None] * sigmas)
         covariances[..., 2] = np.square(FIRST_SPEED * scales)[:, None]
         return cls(poses.copy(), np.zeros_like(poses), covariances, scales.copy())
+
+    def certainty(self, sigmas: np.ndarray) -> np.ndarray:
+        """How well each track knows where its person is, `[T]` in (0, 1].
+
+        It is the mean over keypoints of the tolerance that OKS has by itself, divided
+        by the tolerance with the variance of the prediction.
+
+        Args:
+            sigmas: `[K]`.
+        """
+        own = np.square(self.scales[:, None] * (2.0 * sigmas))
+        return (own / (own + self.covariances[..., 0])).mean(axis=1)
 
     def take(self, rows: np.ndarray) -> "Motion":
         """The chosen tracks, in this order."""

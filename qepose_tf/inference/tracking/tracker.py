@@ -12,6 +12,10 @@ from qepose_tf.skeleton import Skeleton
 
 NO_TRACK = -1
 
+# With 0, lost tracks take over others' people; with 1, too few find theirs again
+# (docs/DECISIONS.md).
+_CERTAINTY_POWER = 0.25
+
 
 @dataclass(frozen=True)
 class TrackerSettings:
@@ -23,8 +27,9 @@ class TrackerSettings:
             below are not looked at.
         min_similarity: The least OKS of a pose with a track's predicted pose.
         lost_seconds: For how long a track waits for a person who is not found.
-        confirm_frames: In how many frames in a row a new track has to be found before
-            it waits at all. A track that is missed earlier ends at once.
+        confirm_frames: In how many frames a new track has to be found before it waits
+            that long, and counts as confirmed.
+        new_lost_seconds: For how long a track waits that is not confirmed.
         same_person: A pose starts no track if its OKS with a pose of a track is at
             least this: it is the same person found twice.
         min_scale: The least scale of a person in px (`pose_scales`); it is also that of
@@ -39,6 +44,7 @@ class TrackerSettings:
     min_similarity: float = 0.15
     lost_seconds: float = 2.0
     confirm_frames: int = 3
+    new_lost_seconds: float = 0.3
     same_person: float = 0.8
     min_scale: float = 8.0
 
@@ -54,10 +60,11 @@ class TrackerSettings:
                     f"{name}: expected more than 0 and at most 1, got "
                     f"{getattr(self, name)}"
                 )
-        if not self.lost_seconds >= 0.0:
-            raise ValueError(
-                f"lost_seconds: expected 0 or more, got {self.lost_seconds}"
-            )
+        for name in ("lost_seconds", "new_lost_seconds"):
+            if not getattr(self, name) >= 0.0:
+                raise ValueError(
+                    f"{name}: expected 0 or more, got {getattr(self, name)}"
+                )
         if self.confirm_frames < 1:
             raise ValueError(
                 f"confirm_frames: expected at least 1, got {self.confirm_frames}"
@@ -70,11 +77,13 @@ class Tracker:
     """Gives the people in the frames of a video ids that stay.
 
     Each track predicts where its keypoints will be (`Motion`). The poses of a frame are
-    assigned to tracks so that the sum of their OKS with the predictions is greatest; in
-    this OKS each keypoint's tolerance grows with the uncertainty of its prediction. As
-    in ByteTrack (Zhang et al. 2022), poses that score high are assigned first, and
-    those that score low only continue what is left: somebody half covered scores low.
-    Last come the tracks that wait for a lost person.
+    assigned to tracks so that the sum of their OKS with the predictions is greatest. In
+    this OKS each keypoint's tolerance grows with the uncertainty of its prediction, and
+    a track counts less the less certain it is: somebody who was lost for a second may
+    be anywhere near, but must not take over a person who was seen all the time. As in
+    ByteTrack (Zhang et al. 2022), poses that score high are assigned first, and those
+    that score low only continue the tracks that are left: who is half covered scores
+    low.
 
     A new track has its id from its first frame on. `confirmed` tells which ids have
     been found often enough to be believed.
@@ -114,7 +123,6 @@ class Tracker:
         self._ids = np.zeros(0, int)
         self._hits = np.zeros(0, int)  # frames in which the track was found
         self._seen = np.zeros(0)  # seconds at which it was found last
-        self._recent = np.zeros(0, bool)  # whether the last frame showed it
         self._next_id = 1
         self._seconds: float | None = None
 
@@ -153,14 +161,8 @@ class Tracker:
         )
         similarity = self._similarity(poses, scales)
         track_of = np.full(len(poses), NO_TRACK)
-        recent = self._recent
-        for tracks, found in (
-            (recent, high),
-            (recent, low),
-            (~recent, high),
-            (~recent, low),
-        ):
-            self._match(similarity, np.flatnonzero(tracks), found, track_of)
+        for found in (high, low):
+            self._match(similarity, found, track_of)
         ids = np.append(self._ids, NO_TRACK)[track_of]  # NO_TRACK is the last entry
         self._correct(poses, scales, track_of, step)
         self._end()
@@ -207,18 +209,17 @@ class Tracker:
         )
 
     def _match(
-        self,
-        similarity: np.ndarray,
-        tracks: np.ndarray,
-        found: np.ndarray,
-        track_of: np.ndarray,
+        self, similarity: np.ndarray, found: np.ndarray, track_of: np.ndarray
     ) -> None:
-        """Assigns poses that have no track to tracks that have no pose, in place."""
-        tracks = tracks[~np.isin(tracks, track_of)]
-        found = found[track_of[found] == NO_TRACK]
+        """Assigns the poses `found` to tracks that have no pose yet, in place."""
+        tracks = np.setdiff1d(np.arange(len(self._ids)), track_of)
         if len(tracks) and len(found):
-            part = similarity[np.ix_(tracks, found)]
-            rows, columns = best_pairs(part, self.settings.min_similarity)
+            weights = self._motion.certainty(self._sigmas)[tracks] ** _CERTAINTY_POWER
+            rows, columns = best_pairs(
+                similarity[np.ix_(tracks, found)],
+                self.settings.min_similarity,
+                weights[:, None],
+            )
             track_of[found[columns]] = tracks[rows]
 
     def _correct(
@@ -230,17 +231,17 @@ class Tracker:
         self._motion.correct(rows, poses[matched], scales[matched], self._sigmas, step)
         self._hits[rows] += 1
         self._seen[rows] = self._seconds
-        self._recent = np.isin(np.arange(len(self._ids)), rows)
 
     def _end(self) -> None:
         """Drops the tracks that have waited too long."""
         seconds = self._seconds or 0.0
-        waits = seconds - self._seen <= self.settings.lost_seconds
-        waits &= self._hits >= self.settings.confirm_frames
-        rows = np.flatnonzero(self._recent | waits)
+        settings = self.settings
+        confirmed = self._hits >= settings.confirm_frames
+        patience = np.where(confirmed, settings.lost_seconds, settings.new_lost_seconds)
+        rows = np.flatnonzero(seconds - self._seen <= patience)
         self._motion = self._motion.take(rows)
         self._ids, self._hits = self._ids[rows], self._hits[rows]
-        self._seen, self._recent = self._seen[rows], self._recent[rows]
+        self._seen = self._seen[rows]
 
     def _start(
         self,
@@ -265,7 +266,6 @@ class Tracker:
         self._ids = np.append(self._ids, ids[new])
         self._hits = np.append(self._hits, np.ones(len(new), int))
         self._seen = np.append(self._seen, np.full(len(new), self._seconds))
-        self._recent = np.append(self._recent, np.ones(len(new), bool))
 
     def _not_repeated(
         self, poses: np.ndarray, scales: np.ndarray, new: np.ndarray, taken: np.ndarray
