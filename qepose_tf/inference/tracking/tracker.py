@@ -159,12 +159,19 @@ class Tracker:
             & (scores >= self.settings.low_score)
             & (scores < self.settings.high_score)
         )
-        similarity = self._similarity(poses, scales)
+        pair_scales = self._pair_scales(poses, scales)
+        similarity = pairwise_oks(
+            self._motion.positions,
+            poses,
+            np.sqrt(self._motion.scales[:, None] * pair_scales),
+            self._sigmas,
+            self._motion.covariances[..., 0],
+        )
         track_of = np.full(len(poses), NO_TRACK)
         for found in (high, low):
             self._match(similarity, found, track_of)
         ids = np.append(self._ids, NO_TRACK)[track_of]  # NO_TRACK is the last entry
-        self._correct(poses, scales, track_of, step)
+        self._correct(poses, pair_scales, track_of, step)
         self._end()
         self._start(poses, scores, scales, high, ids)
         return ids
@@ -197,16 +204,14 @@ class Tracker:
         self._motion.predict(seconds - before)
         return float(seconds - before)
 
-    def _similarity(self, poses: np.ndarray, scales: np.ndarray) -> np.ndarray:
-        """OKS `[T, N]` of the predicted poses with the found ones."""
-        shared = np.sqrt(self._motion.scales[:, None] * scales)
-        return pairwise_oks(
-            self._motion.positions,
-            poses,
-            shared,
-            self._sigmas,
-            self._motion.covariances[..., 0],
-        )
+    def _pair_scales(self, poses: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        """The scale `[T, N]` of each pose, for each track that it may belong to.
+
+        The fewer keypoints of a pose are known, the less its own scale says, and the
+        more that of the track counts.
+        """
+        known = np.isfinite(poses[..., 0]).mean(axis=1)  # [N]
+        return self._motion.scales[:, None] ** (1 - known) * scales**known
 
     def _match(
         self, similarity: np.ndarray, found: np.ndarray, track_of: np.ndarray
@@ -223,12 +228,17 @@ class Tracker:
             track_of[found[columns]] = tracks[rows]
 
     def _correct(
-        self, poses: np.ndarray, scales: np.ndarray, track_of: np.ndarray, step: float
+        self,
+        poses: np.ndarray,
+        pair_scales: np.ndarray,
+        track_of: np.ndarray,
+        step: float,
     ) -> None:
         """Updates the tracks that were found."""
         matched = np.flatnonzero(track_of >= 0)
         rows = track_of[matched]
-        self._motion.correct(rows, poses[matched], scales[matched], self._sigmas, step)
+        scales = pair_scales[rows, matched]
+        self._motion.correct(rows, poses[matched], scales, self._sigmas, step)
         self._hits[rows] += 1
         self._seen[rows] = self._seconds
 
