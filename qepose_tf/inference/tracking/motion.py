@@ -7,9 +7,8 @@ import numpy as np
 # All in the person's scales (`pose_scales`), so that a video of half the size gives the
 # same tracks. A walking adult is about 2 scales tall and walks 1.6 scales a second.
 FIRST_SPEED = 2.0  # scales/s, standard deviation of a new keypoint's velocity
-LIMB_WANDER = 6.0  # scales/s in a second, by which a limb's velocity changes
-LIMB_SECONDS = 0.1  # after which 63 % of a limb's own velocity are forgotten
-BODY_WANDER = 3.0  # scales/s in a second, by which the body's velocity changes
+WANDER = 2.0  # scales/s in a second, by which a velocity changes
+LIMB_SECONDS = 0.2  # after which 63 % of a limb's own velocity are forgotten
 SCALE_SECONDS = 0.5  # over which a person's scale is averaged
 
 
@@ -82,7 +81,8 @@ class Motion:
 
         The body keeps its velocity, the mean of its keypoints'. What a limb moves
         beyond that decays, for an arm that swings does not fly away from a person who
-        is out of sight for a second.
+        is out of sight for a second. The uncertainty grows as if a velocity were a
+        random walk. Many short steps lead to the same as one long one.
 
         Args:
             seconds: How far, 0 or more.
@@ -98,12 +98,13 @@ class Motion:
         self.velocities = body + limbs * left
         place, both, speed = np.moveaxis(self.covariances, -1, 0)
         kept = [
-            place + 2 * reach * both + reach**2 * speed,
-            left * (both + reach * speed),
-            left**2 * speed,
+            place + 2 * seconds * both + seconds**2 * speed,
+            both + seconds * speed,
+            speed,
         ]
-        added = np.square(self.scales)[:, None, None] * _wander(seconds)
-        self.covariances = np.stack(kept, axis=-1) + added
+        added = np.array([seconds**3 / 3, seconds**2 / 2, seconds])
+        wander = np.square(WANDER * self.scales)[:, None, None]
+        self.covariances = np.stack(kept, axis=-1) + wander * added
 
     def correct(
         self,
@@ -161,22 +162,3 @@ class Motion:
         body = moving.sum(axis=1, keepdims=True) / count
         self.positions[rows] = np.where(new[..., None], poses, self.positions[rows])
         self.velocities[rows] = np.where(new[..., None], body, self.velocities[rows])
-
-
-def _wander(seconds: float) -> np.ndarray:
-    """What `seconds` add to a covariance `[3]` of scale 1.
-
-    It is the sum of an Ornstein-Uhlenbeck velocity, the limb's, and of a velocity that
-    is a random walk, the body's.
-    """
-    left = np.exp(-seconds / LIMB_SECONDS)
-    limb = np.array(
-        [
-            seconds - LIMB_SECONDS * (2 * (1 - left) - (1 - left**2) / 2),
-            (1 - left) ** 2 / 2,
-            (1 - left**2) / (2 * LIMB_SECONDS),
-        ]
-    )
-    body = np.array([seconds**3 / 3, seconds**2 / 2, seconds])
-    limb *= np.square(LIMB_WANDER * LIMB_SECONDS)
-    return limb + BODY_WANDER**2 * body
