@@ -61,7 +61,7 @@ def test_people_walk_with_moving_limbs_and_do_not_jump():
 
 def test_two_people_cross():
     order = []
-    for frame in drawn_video(2, 0, **SMALL, posts=0, turning=0.0):
+    for frame in drawn_video(2, 0, seconds=3.0, fps=4.0, posts=0, turning=0.0):
         places = [hips(frame, person) for person in (1, 2)]
         if places[0] is not None and places[1] is not None:
             order.append(np.sign(places[0][0] - places[1][0]))
