@@ -123,13 +123,18 @@ class Tracker:
         self._ids = np.zeros(0, int)
         self._hits = np.zeros(0, int)  # frames in which the track was found
         self._seen = np.zeros(0)  # seconds at which it was found last
+        self._confirmed: list[int] = []
         self._next_id = 1
         self._seconds: float | None = None
 
     @property
     def confirmed(self) -> np.ndarray:
-        """The ids of all live tracks that were found in `confirm_frames` frames."""
-        return self._ids[self._hits >= self.settings.confirm_frames]
+        """The ids that were found in `confirm_frames` frames since the last reset.
+
+        They stay here when their tracks have ended, so that the ids of a whole video
+        can be judged at its end.
+        """
+        return np.array(self._confirmed, int)
 
     def update(
         self, poses: np.ndarray, scores: np.ndarray, seconds: float
@@ -240,7 +245,13 @@ class Tracker:
         scales = pair_scales[rows, matched]
         self._motion.correct(rows, poses[matched], scales, self._sigmas, step)
         self._hits[rows] += 1
+        self._confirm(rows)
         self._seen[rows] = self._seconds
+
+    def _confirm(self, rows: np.ndarray | slice) -> None:
+        """Notes the ids that have just been found often enough."""
+        enough = self._hits[rows] == self.settings.confirm_frames
+        self._confirmed += self._ids[rows][enough].tolist()
 
     def _end(self) -> None:
         """Drops the tracks that have waited too long."""
@@ -276,6 +287,7 @@ class Tracker:
         self._ids = np.append(self._ids, ids[new])
         self._hits = np.append(self._hits, np.ones(len(new), int))
         self._seen = np.append(self._seen, np.full(len(new), self._seconds))
+        self._confirm(slice(len(self._ids) - len(new), None))
 
     def _not_repeated(
         self, poses: np.ndarray, scales: np.ndarray, new: np.ndarray, taken: np.ndarray

@@ -69,11 +69,16 @@ def test_a_newcomer_gets_the_next_id_at_once():
     assert tracker.confirmed.tolist() == [1, 2, 3]
 
 
-def test_ids_are_confirmed_after_some_frames():
-    tracker = Tracker(COCO, confirm_frames=3)
+def test_ids_are_confirmed_after_some_frames_and_stay_so():
+    tracker = Tracker(COCO, confirm_frames=3, lost_seconds=0.1)
     for number, expected in enumerate(([], [], [1], [1])):
         tracker.update(at((0, 0)), np.array([0.9]), number * DT)
         assert tracker.confirmed.tolist() == expected
+    tracker.update(at((0, 0)), np.array([0.9]), 10.0)
+    assert tracker.confirmed.tolist() == [1]  # 1 has ended, 2 was seen once
+    at_once = Tracker(COCO, confirm_frames=1)
+    at_once.update(at((0, 0), (90, 0)), np.array([0.9, 0.2]), 0.0)
+    assert at_once.confirmed.tolist() == [1]
 
 
 def test_what_is_seen_in_one_frame_only_does_not_wait_long():
