@@ -193,7 +193,8 @@ def bytetrack(
         env=clean,
     )
     if done.returncode:
-        raise ValueError(f"{python} {PEER.name}: {done.stderr.strip()[-300:]}")
+        reason = (done.stderr.strip() or "no message").splitlines()[-1]
+        raise ValueError(f"{python} {PEER.name}: {reason}")
     answer = json.loads(done.stdout)
     ids = [[np.array(row, int) for row in video] for video in answer.pop("ids")]
     return ids, answer
