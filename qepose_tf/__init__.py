@@ -26,6 +26,8 @@ _LAZY = {
     "PoseEstimator": "qepose_tf.models.pose_estimator",
     "Predictor": "qepose_tf.inference.predictor",
     "Skeleton": "qepose_tf.skeleton",
+    "Smoother": "qepose_tf.inference.tracking.smoothing",
+    "Tracker": "qepose_tf.inference.tracking.tracker",
     "evaluate": "qepose_tf.evaluation.evaluate",
     "export": "qepose_tf.exporting",
     "import_dekr": "qepose_tf.weights",

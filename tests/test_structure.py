@@ -40,10 +40,17 @@ INNER_ROWS = {
     ),
     "data": (("coco", "synthetic"), ("batches",), ("tfrecord",)),
     "evaluation": (
-        ("crowd_index", "coco_evaluator"),
+        ("crowd_index", "coco_evaluator", "tracking"),
         ("score_quality",),
         ("evaluate",),
         ("calibration",),
+    ),
+    "inference": (
+        ("detections", "native_logs", "people", "runtimes", "tracking"),
+        ("detector", "exported_files", "loop", "prediction_files"),
+        ("exported_model",),
+        ("model_files",),
+        ("predictor",),
     ),
     "exporting": (
         ("pose_json", "frozen"),

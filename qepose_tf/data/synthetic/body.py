@@ -94,7 +94,7 @@ def rotation(axis: str, degrees: float) -> np.ndarray:
 def random_body(rng: np.random.Generator, behind_odds: float = 0.2) -> Body:
     """Draws a person: joint angles within plausible limits, and a direction of view."""
     leg_style = rng.choice(list(LEG_STYLES), p=_LEG_ODDS)
-    points = _torso_and_head(rng)
+    points = torso_and_head(rng)
     points |= _legs(rng, LEG_STYLES[leg_style])
     styles = rng.choice(list(ARM_STYLES), size=2, p=_ARM_ODDS)
     if rng.random() < 0.5:
@@ -109,12 +109,17 @@ def random_body(rng: np.random.Generator, behind_odds: float = 0.2) -> Body:
         @ rotation("x", rng.uniform(-3, 14))
         @ rotation("y", yaw)
     )
+    return Body(seen_from(view, points), from_behind)
+
+
+def seen_from(view: np.ndarray, points: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Turns points of the body frame by `view` [3, 3], into a picture's axes."""
     to_image = np.array([1.0, -1.0, 1.0])
-    seen = {name: view @ point * to_image for name, point in points.items()}
-    return Body(seen, from_behind)
+    return {name: view @ point * to_image for name, point in points.items()}
 
 
-def _torso_and_head(rng: np.random.Generator) -> dict[str, np.ndarray]:
+def torso_and_head(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Draws neck, shoulders, hips, chest, belly and head in the body frame."""
     width = rng.uniform(0.85, 1.2)
     lean = rotation("z", rng.normal(0, 5)) @ rotation("x", rng.uniform(-4, 18))
     twist = lean @ rotation("y", rng.normal(0, 8))
@@ -145,11 +150,27 @@ def _arm(
     swing: float,
     points: dict[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
+    abduction = rng.uniform(*style.abduction)
+    flexion = rng.uniform(*style.flexion) + swing
+    twist = rng.uniform(*style.twist)
+    return arm(side, abduction, flexion, twist, rng.uniform(*style.elbow), points)
+
+
+def arm(
+    side: int,
+    abduction: float,
+    flexion: float,
+    twist: float,
+    elbow_angle: float,
+    points: dict[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+    """Places elbow, wrist and hand by joint angles in degrees.
+
+    `side` is 1 for the left arm and -1 for the right one; `points` hold its shoulder.
+    """
     prefix = "left" if side > 0 else "right"
-    upper = rotation("z", side * rng.uniform(*style.abduction))
-    upper = upper @ rotation("x", -rng.uniform(*style.flexion) - swing)
-    lower = upper @ rotation("y", -side * rng.uniform(*style.twist))
-    lower = lower @ rotation("x", -rng.uniform(*style.elbow))
+    upper = rotation("z", side * abduction) @ rotation("x", -flexion)
+    lower = upper @ rotation("y", -side * twist) @ rotation("x", -elbow_angle)
     down = np.array([0.0, -1.0, 0.0])
     elbow = points[f"{prefix}_shoulder"] + upper @ down * _UPPER_ARM
     wrist = elbow + lower @ down * _FOREARM
@@ -161,18 +182,31 @@ def _legs(rng: np.random.Generator, style: LegStyle) -> dict[str, np.ndarray]:
     stride = rng.uniform(*style.stride) * rng.choice((-1, 1))
     width = rng.uniform(0.9, 1.15) * _HIP_HALF_WIDTH
     points = {}
-    for prefix, side in (("left", 1), ("right", -1)):
-        upper = rotation("z", side * rng.uniform(*style.abduction))
-        upper = upper @ rotation("x", -rng.uniform(*style.flexion) - side * stride)
-        lower = upper @ rotation("x", rng.uniform(*style.knee))
-        hip = np.array([side * width, 0.0, 0.0])
-        knee = hip + upper @ [0.0, -_THIGH, 0.0]
-        ankle = knee + lower @ [0.0, -_SHIN, 0.0]
-        toes = ankle + lower @ [side * 0.012, -0.03, _FOOT]
-        points |= {
-            f"{prefix}_hip": hip,
-            f"{prefix}_knee": knee,
-            f"{prefix}_ankle": ankle,
-            f"{prefix}_toes": toes,
-        }
+    for side in (1, -1):
+        abduction = rng.uniform(*style.abduction)
+        flexion = rng.uniform(*style.flexion) + side * stride
+        points |= leg(side, width, abduction, flexion, rng.uniform(*style.knee))
     return points
+
+
+def leg(
+    side: int, half_width: float, abduction: float, flexion: float, knee_angle: float
+) -> dict[str, np.ndarray]:
+    """Places hip, knee, ankle and toes by joint angles in degrees.
+
+    `side` is 1 for the left leg and -1 for the right one; `half_width` is that of the
+    hips, in heights.
+    """
+    prefix = "left" if side > 0 else "right"
+    upper = rotation("z", side * abduction) @ rotation("x", -flexion)
+    lower = upper @ rotation("x", knee_angle)
+    hip = np.array([side * half_width, 0.0, 0.0])
+    knee = hip + upper @ [0.0, -_THIGH, 0.0]
+    ankle = knee + lower @ [0.0, -_SHIN, 0.0]
+    toes = ankle + lower @ [side * 0.012, -0.03, _FOOT]
+    return {
+        f"{prefix}_hip": hip,
+        f"{prefix}_knee": knee,
+        f"{prefix}_ankle": ankle,
+        f"{prefix}_toes": toes,
+    }

@@ -24,7 +24,7 @@ from qepose_tf.skeleton import COCO
 
 MIN_HEIGHT = 0.35  # of the smallest standing person, as a share of the picture
 
-_MIN_VISIBLE_KEYPOINTS = 4
+MIN_VISIBLE_KEYPOINTS = 4
 _MIN_VISIBLE_SHARE = 0.006  # of the picture's pixels, that a kept person must show
 _MOST_PEOPLE = 40  # a crowd that still leaves everybody a chance to be seen
 _MAX_ATTEMPTS = 50
@@ -53,13 +53,16 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class _Placed:
+class PlacedBody:
+    """A dressed body and where it goes: `scale` and `origin` [2] are in pixels."""
+
     body: Body
     parts: list[Part]
     scale: float
     origin: np.ndarray
 
     def to_px(self, point: np.ndarray) -> np.ndarray:
+        """Maps a point of the body to the picture's (x, y)."""
         return point[:2] * self.scale + self.origin
 
 
@@ -102,19 +105,16 @@ def _attempt(
     canvas = Canvas(random_background(rng), (size, size))
     paint_clutter(canvas, rng)
     for index, person in enumerate(placed):
-        for part in person.parts:
-            outline = part.outline(person.scale, person.origin)
-            shape = _shape_number(index, part.name)
-            canvas.fill(outline, part.colour, shape, part.edge)
+        paint_person(canvas, index, person)
     if placed and rng.random() < 0.35:
         for _ in range(rng.integers(1, 3)):
             person = placed[rng.integers(count)]
             name = COCO.keypoints[rng.integers(5, COCO.num_keypoints)]
             paint_object(canvas, person.to_px(person.body.points[name]), rng)
     shapes = canvas.shapes()
-    people = [_label(index, person, shapes) for index, person in enumerate(placed)]
+    people = [label(index, person, shapes) for index, person in enumerate(placed)]
     hidden = any(
-        (person.keypoints[:, 2] == 2).sum() < _MIN_VISIBLE_KEYPOINTS
+        (person.keypoints[:, 2] == 2).sum() < MIN_VISIBLE_KEYPOINTS
         or person.mask.mean() < _MIN_VISIBLE_SHARE
         for person in people
     )
@@ -123,7 +123,7 @@ def _attempt(
 
 def _place_people(
     size: int, count: int, min_height: float, rng: np.random.Generator
-) -> list[_Placed]:
+) -> list[PlacedBody]:
     """Chooses bodies, sizes and places; the larger ones stand in front."""
     tallest = max(0.95 - 0.08 * max(count - 1, 0), 0.5, min_height)
     heights = np.sort(rng.uniform(min_height, tallest, count)) * size
@@ -138,7 +138,7 @@ def _place_people(
         scale = height / (0.4 + 0.6 * (high[1] - low[1]))
         origin = _free_place(size, low * scale, high * scale, taken, rng)
         taken.append(origin + (low + high) / 2 * scale)
-        placed.append(_Placed(body, parts, scale, origin))
+        placed.append(PlacedBody(body, parts, scale, origin))
     return placed
 
 
@@ -161,12 +161,20 @@ def _free_place(
     return tries[np.argmax(gaps)]
 
 
+def paint_person(canvas: Canvas, index: int, person: PlacedBody) -> None:
+    """Paints the parts of person number `index` over what is there."""
+    for part in person.parts:
+        outline = part.outline(person.scale, person.origin)
+        canvas.fill(outline, part.colour, _shape_number(index, part.name), part.edge)
+
+
 def _shape_number(person: int, part: str) -> int:
     return 1 + person * len(PART_NAMES) + PART_NAMES.index(part)
 
 
-def _label(index: int, person: _Placed, shapes: np.ndarray) -> Person:
-    size = shapes.shape[0] // SUPERSAMPLING
+def label(index: int, person: PlacedBody, shapes: np.ndarray) -> Person:
+    """Labels person number `index` by the topmost shapes [2H, 2W] of the canvas."""
+    height, width = (side // SUPERSAMPLING for side in shapes.shape)
     first = index * len(PART_NAMES)
     own = (shapes > first) & (shapes <= first + len(PART_NAMES))
     step, own = SUPERSAMPLING, own.view(np.uint8)
@@ -177,7 +185,7 @@ def _label(index: int, person: _Placed, shapes: np.ndarray) -> Person:
     keypoints = np.zeros((COCO.num_keypoints, 3))
     for row, name in enumerate(COCO.keypoints):
         point = np.round(person.to_px(person.body.points[name]), 2)
-        if (point < 0).any() or (point > size - 1).any():
+        if (point < 0).any() or (point > (width - 1, height - 1)).any():
             continue
         column, line = np.rint(to_large(point)).astype(int)
         shown = {_shape_number(index, p) for p in showing_parts(name, person.body)}

@@ -80,14 +80,24 @@ def rotate(vector: np.ndarray, angle: float) -> np.ndarray:
     return np.array([cosine * x - sine * y, sine * x + cosine * y])
 
 
-def degrade(picture: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Adds what a camera adds: shading, sensor noise and now and then blur."""
+def degrade(
+    picture: np.ndarray,
+    rng: np.random.Generator,
+    noise_rng: np.random.Generator | None = None,
+) -> Image.Image:
+    """Adds what a camera adds: shading, sensor noise and now and then blur.
+
+    Frames of a video have equal `rng`, for they are of one camera, and a `noise_rng`
+    each; by default `rng` makes the noise, too.
+    """
     height, width = picture.shape[:2]
     ramp_x, ramp_y = rng.uniform(-0.2, 0.2, 2)
     shade = rng.uniform(0.8, 1.15) + np.add.outer(
         np.linspace(-ramp_y, ramp_y, height), np.linspace(-ramp_x, ramp_x, width)
     )
-    noise = rng.standard_normal((height, width, 3), np.float32) * rng.uniform(0, 9)
+    noise = (noise_rng or rng).standard_normal(
+        (height, width, 3), np.float32
+    ) * rng.uniform(0, 9)
     shaded = picture * shade[..., None].astype(np.float32) + noise
     image = Image.fromarray(np.clip(shaded, 0, 255).astype(np.uint8))
     if rng.random() < 0.2:

@@ -1,0 +1,1 @@
+"""People who keep their number from frame to frame of a video."""
