@@ -180,7 +180,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="[MODEL], images, folders, globs.",
+            help="[MODEL], images, videos, folders, globs, camera:0, URLs.",
             show_default=False,
         ),
     ],
@@ -205,13 +205,13 @@ def predict(
     Without a model before the images, the preset `people` looks at them. People are
     kept from the score that the preset's card names, or from 0.2.
     """
-    from qepose_tf.images.finding import find_images
+    from qepose_tf.images.finding import find_sources
     from qepose_tf.inference.prediction_files import write_predictions
     from qepose_tf.inference.predictor import Predictor
 
     model, sources = model_and_sources(sources)
     min_score = shown_from(model) if min_score is None else min_score
-    files = find_images(sources, out)
+    files = find_sources(sources, out)
     results = out / "results.json"
     check_outputs(results, json_file)
     seen = protocol(flip, scales, nms_distance, max_detections, score_threshold)

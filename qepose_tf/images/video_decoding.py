@@ -1,0 +1,192 @@
+"""Decodes an opened video to its frames in the order in which they are shown."""
+
+import bisect
+import heapq
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame as DecodedFrame
+
+from qepose_tf.images.video_opening import video_stream
+
+# Formats whose clock starts anywhere, so that only differences of times say something.
+_OWN_CLOCKS = frozenset(("mpegts", "mpeg", "rtsp", "sdp", "hls", "flv"))
+_COUNTED = "mp4"  # the format whose index says how many frames there are
+_MISSING_S = 0.5  # a file that ends so much earlier than it says was cut off
+_USUAL_RATE = 25
+_BEGIN = Fraction(0)
+
+
+class Decoded(NamedTuple):
+    """A frame of a video, or the place of one that could not be decoded.
+
+    Attributes:
+        number: Counted from 0 over the whole video.
+        time: In seconds, exactly as the file has it.
+        duration: In seconds; 0 where the file does not say it.
+        tick: The unit of the file's times, in seconds.
+        picture: PyAV's frame; None where it is broken.
+    """
+
+    number: int
+    time: Fraction
+    duration: Fraction
+    tick: Fraction
+    picture: "DecodedFrame | None"
+
+
+def _format_names(container: "InputContainer") -> set[str]:
+    return set(container.format.name.split(","))
+
+
+def clock_start(container: "InputContainer") -> Fraction | None:
+    """Returns the time, in seconds, that a video's clock shows at its first picture.
+
+    It is 0 in formats whose clock starts at 0, also where the first picture comes
+    later; None where the clock starts anywhere and its start is unknown.
+    """
+    if not _format_names(container) & _OWN_CLOCKS:
+        return Fraction(0)
+    stream = video_stream(container)
+    if stream.start_time is None or stream.time_base is None:
+        return None
+    return stream.start_time * stream.time_base
+
+
+class VideoDecoder:
+    """Decodes the frames of an opened video from a time on.
+
+    Args:
+        container: The opened video; it is decoded once.
+        live: Whether it is a camera or a stream, whose clock starts anywhere.
+
+    Attributes:
+        damaged: The number of frames that were decoded although parts were missing.
+    """
+
+    def __init__(self, container: "InputContainer", live: bool) -> None:
+        self._container = container
+        self._stream = video_stream(container)
+        # By slices, PyAV's default: where frames are decoded in several threads, a
+        # broken one takes its neighbours with it.
+        self._base = self._stream.time_base or Fraction(1, 1000)
+        names = _format_names(container)
+        self._counted = _COUNTED in names
+        self._average = self._stream.average_rate
+        self._from_avi = "avi" in names
+        self._origin = None if live else clock_start(container)
+        self._seen = 0  # packets of pictures
+        self._reached = Fraction(0)  # where the last packet of any stream ends
+        self.damaged = 0
+
+    def frames(self, start: Fraction = _BEGIN) -> Iterator[Decoded]:
+        """Decodes the frames that are shown at `start` or later.
+
+        Args:
+            start: In seconds. The file is searched for it, and not decoded up to it.
+
+        Yields:
+            Frames and broken frames by time.
+
+        Raises:
+            av.FFmpegError: The file or stream cannot be read any further.
+        """
+        places = self._go_to(start) if start > 0 else []
+        number = 0
+        for time, duration, picture in self._in_order():
+            if start > 0 and time < start:
+                continue  # between the last key frame and the start
+            number = number or bisect.bisect_left(places, time)
+            yield Decoded(number, time, duration, self._base, picture)
+            number += 1
+
+    def ended_early(self) -> str | None:
+        """Says, after the last frame, in what way the file is shorter than it says."""
+        if self._counted and self._seen < self._stream.frames:
+            return f"ends after {self._seen} of {self._stream.frames} frames"
+        expected = Fraction(self._container.duration or 0, 1_000_000)
+        if self._from_avi and self._average:
+            expected = max(expected, self._stream.frames / self._average)
+        if self._reached and self._reached < expected - _MISSING_S:
+            reached, said = float(self._reached), float(expected)
+            return f"ends after {reached:.1f} of {said:.1f} seconds"
+        return None
+
+    def _in_order(
+        self,
+    ) -> Iterator[tuple[Fraction, Fraction, "DecodedFrame | None"]]:
+        """Frames by time, with the places of broken ones between them."""
+        lost: list[Fraction] = []
+        step = 1 / (self._stream.guessed_rate or Fraction(_USUAL_RATE))
+        last = -step
+        for packet in self._container.demux():
+            self._note(packet)
+            if packet.stream_index != self._stream.index:
+                continue
+            for picture in self._decoded(packet, lost):
+                time = last + step
+                if picture.pts is not None:
+                    time = self._time(picture.pts * (picture.time_base or self._base))
+                while lost and lost[0] < time:
+                    yield heapq.heappop(lost), Fraction(0), None
+                duration = Fraction(picture.duration or 0) * self._base
+                yield time, duration, picture
+                last = time
+        while lost:
+            yield heapq.heappop(lost), Fraction(0), None
+
+    def _decoded(
+        self, packet: "Packet", lost: list[Fraction]
+    ) -> "Iterator[DecodedFrame]":
+        """The frames of a packet; a broken packet's time goes into `lost`."""
+        from av.error import FFmpegError
+
+        try:
+            pictures = packet.decode()
+        except FFmpegError:
+            place = packet.pts if packet.pts is not None else packet.dts
+            if place is not None:
+                heapq.heappush(lost, self._time(place * self._base))
+            return
+        for picture in pictures:
+            self.damaged += bool(picture.is_corrupt)
+            yield picture
+
+    def _note(self, packet: "Packet") -> None:
+        """Keeps how far the file reaches."""
+        if not packet.size:
+            return
+        self._seen += packet.stream_index == self._stream.index
+        place = packet.pts if packet.pts is not None else packet.dts
+        if place is not None and packet.time_base:
+            end = (place + (packet.duration or 0)) * packet.time_base
+            self._reached = max(self._reached, end - (self._origin or 0))
+
+    def _time(self, time: Fraction) -> Fraction:
+        if self._origin is None:
+            self._origin = time
+        return time - self._origin
+
+    def _go_to(self, start: Fraction) -> list[Fraction]:
+        """Goes to the last key frame before a time.
+
+        Returns:
+            The times of the frames before it, and of some after it.
+        """
+        self._counted = False  # those before the start are not seen
+        places = []
+        for packet in self._container.demux(self._stream):
+            place = packet.pts if packet.pts is not None else packet.dts
+            if place is None or packet.is_discard:
+                continue
+            places.append(self._time(place * self._base))
+            first = packet.dts if packet.dts is not None else place
+            if self._time(first * self._base) > start:
+                break
+        offset = int((start + (self._origin or 0)) / self._base)
+        self._container.seek(offset, stream=self._stream)
+        return sorted(places)
