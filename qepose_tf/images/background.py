@@ -79,10 +79,13 @@ class BackgroundWorker:
     Args:
         work: It is called on that thread alone.
         ahead: The number of items that may wait; `add` waits where there are more.
+        end: It is called on that thread behind the last item, if no item failed.
     """
 
-    def __init__(self, work: Callable[[Any], None], ahead: int) -> None:
-        self._work = work
+    def __init__(
+        self, work: Callable[[Any], None], ahead: int, end: Callable[[], None]
+    ) -> None:
+        self._work, self._end = work, end
         self._waiting: queue.Queue[Any] = queue.Queue(ahead)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="qepose write-behind")
@@ -101,26 +104,42 @@ class BackgroundWorker:
         """Waits until all items are done, and ends the thread.
 
         Raises:
-            Exception: What the function raised.
+            KeyboardInterrupt: Ctrl-C came meanwhile. All items are done, unless it came
+                twice.
+            Exception: What a function raised.
         """
-        self._waiting.put(None)
-        self._thread.join()
+        interrupted: KeyboardInterrupt | None = None
+        while self._thread.is_alive():
+            try:
+                self._waiting.put(None)
+                self._thread.join()
+            except KeyboardInterrupt as again:
+                if interrupted is not None:
+                    raise
+                interrupted = again
         self._raise()
+        if interrupted is not None:
+            raise interrupted
 
     def abandon(self) -> None:
         """Ends the thread without the items that still wait."""
         self._error = self._error or RuntimeError("abandoned")
-        self._waiting.put(None)
-        self._thread.join()
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
 
     def _run(self) -> None:
         while (entry := self._waiting.get()) is not None:
-            if self._error is not None:
-                continue  # makes room for whoever waits
-            try:
-                self._work(*entry)
-            except BaseException as error:  # it is raised where the items come from
-                self._error = error
+            if self._error is None:  # or else room is made for whoever waits
+                self._call(self._work, *entry)
+        if self._error is None:
+            self._call(self._end)
+
+    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
+        try:
+            function(*arguments)
+        except BaseException as error:  # it is raised where the items come from
+            self._error = error
 
     def _raise(self) -> None:
         if self._error is not None:

@@ -2,7 +2,7 @@
 
 import logging
 import time as clock
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -127,7 +127,7 @@ class Video:
         live: Whether it is a camera or a stream without an end.
         span: The frames that are taken.
         broken: The number of frames that could not be decoded so far.
-        broken_said: How many of these somebody was told of.
+        broken_said: Whether somebody was told of the first of these.
         damaged: The number of frames that were decoded with parts missing.
         dropped: The number of frames of a live source that nobody had time for.
         lost: How often a live source was lost and opened again.
@@ -146,7 +146,7 @@ class Video:
         self.span = span or VideoSpan()
         self.live = is_stream(source)  # until it is opened
         self.broken = self.damaged = self.dropped = self.lost = 0
-        self.broken_said = 0
+        self.broken_said = False
         self._first: int | None = None  # the number of the first frame
         pyav(self.name)
 
@@ -288,6 +288,24 @@ class Video:
         if (decoded.number - self._first) % self.span.every == 0:
             pixels = None if picture is None else _upright(picture)
             yield VideoFrame(self, decoded, pixels)
+
+
+def results_of(sources: Iterable[object]) -> int | None:
+    """Returns about how many pictures and frames there are, None where nobody knows.
+
+    Args:
+        sources: Pictures, and `Video`s, which are opened once more.
+    """
+    count = 0
+    for source in sources:
+        try:
+            frames = source.count() if isinstance(source, Video) else 1
+        except (OSError, ValueError):
+            frames = 1  # it is told where it is looked at
+        if frames is None:
+            return None
+        count += frames
+    return count
 
 
 def _exact(seconds: float) -> Fraction:

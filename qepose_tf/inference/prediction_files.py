@@ -1,6 +1,7 @@
 """Predictions as files: drawn pictures and videos, and one JSON of what was found."""
 
 import json
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from qepose_tf.images.video_sources import file_stem, is_drawn_video
 from qepose_tf.inference.people import ImagePoses, Source, Unreadable
 from qepose_tf.inference.video_files import VideoFiles
 from qepose_tf.skeleton import Skeleton
+
+logger = logging.getLogger(__name__)
 
 _CATEGORY_ID = 1
 # What a video counts beside its frames, where it is not 0.
@@ -72,15 +75,15 @@ def write_predictions(
     try:
         for result in results:
             written.add(result)
+        written.end_video()
     except KeyboardInterrupt:
-        written.end_video(whole_sound=False)
+        written.end_video(interrupted=True)
         if written.drawings and json_path is not None:
             write_file(json_path, json.dumps(written.entries))
         raise
     except BaseException:
         written.abandon_video()
         raise
-    written.end_video()
     if json_path is not None:
         write_file(json_path, json.dumps(written.entries))
     return written.drawings
@@ -109,41 +112,46 @@ class _Written:
         source = result.source
         if isinstance(source, VideoFrame):
             self._add_frame(result, source.video)
-        elif isinstance(source, Video):  # it ends early, or was never opened
-            if self._video is None or self._video.video is not source:
-                self.end_video()
-                self._begin(source)
+        elif isinstance(source, Video) and isinstance(result, Unreadable):
+            # It ends early, or was never opened.
+            self._open(source)
             self.end_video(error=result.reason)
         else:
             self.end_video()
             self._add_picture(result)
 
     def _add_frame(self, result: ImagePoses | Unreadable, video: Video) -> None:
+        files = self._open(video)
+        files.add(result)
+        if self._show is not None and files.drawn is not None:
+            self._show(files.drawn)
+
+    def _open(self, video: Video) -> VideoFiles:
+        """The files of a video, begun where its first frame comes."""
         if self._video is None or self._video.video is not video:
             self.end_video()
-            self._begin(video)
-        assert self._video is not None
-        self._video.add(result)
-        if self._show is not None and self._video.drawn is not None:
-            self._show(self._video.drawn)
+            stem = _free_video(self._out_dir, file_stem(video.source), self._used)
+            self._video = VideoFiles(
+                video, stem, self._skeleton, self._min_score, self._table
+            )
+        return self._video
 
-    def _begin(self, video: Video) -> None:
-        stem = _free_video(self._out_dir, file_stem(video.source), self._used)
-        self._video = VideoFiles(
-            video, stem, self._skeleton, self._min_score, self._table
-        )
-
-    def end_video(self, whole_sound: bool = True, error: str | None = None) -> None:
+    def end_video(self, interrupted: bool = False, error: str | None = None) -> None:
         """Finishes the files of the open video, if there is one."""
-        files, self._video = self._video, None
+        files = self._video
         if files is None:
             return
+        complete = files.close(whole_sound=not interrupted)
+        self._video = None
         self._count += 1
         entry = {"image_id": self._count, "file_name": str(files.video)}
-        if files.close(whole_sound):
+        if complete:
             self.drawings.append(files.path(".mp4"))
             entry |= {"frames": files.frames, "people": files.people}
             entry |= {kind: str(path) for kind, path in files.paths().items()}
+            if interrupted:
+                place, count = files.path(".mp4"), files.frames
+                logger.info("%s holds the %d frames that were done", place, count)
         counts = {k: getattr(files.video, k) for k in _COUNTS}
         entry |= {k: count for k, count in counts.items() if count}
         self.entries.append(entry | ({} if error is None else {"error": error}))

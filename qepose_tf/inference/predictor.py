@@ -135,6 +135,8 @@ class Predictor:
             if isinstance(found, ImagePoses):
                 any_read = True
                 yield found
+            elif isinstance(found.source, Video):
+                logger.warning("%s", found.reason)
         if not any_read:
             self.refuse_nothing_read()
 
@@ -171,7 +173,9 @@ class Predictor:
         pictures = _pictures(_listed(sources), VideoSpan(**span))
         for found in self._loop(pictures):
             if found.people is None:
-                self._note(found.key, str(found.error))
+                if not isinstance(found.key, Video):  # whoever asks for it says it
+                    self._warn(found.key, str(found.error))
+                self.failures.append((found.key, str(found.error)))
                 yield Unreadable(found.key, str(found.error))
                 continue
             poses, scores, keypoint_scores = (rows[0] for rows in found.people)
@@ -188,13 +192,13 @@ class Predictor:
             if isinstance(found.key, VideoFrame):
                 found.key.release()  # a list of results must not hold a whole video
 
-    def _note(self, source: Source, reason: str) -> None:
+    def _warn(self, source: Source, reason: str) -> None:
         """Says what cannot be read; of a video's broken frames the first one only."""
-        if not isinstance(source, VideoFrame) or source.video.broken_said == 0:
-            logger.warning("skipped: %s", reason)
         if isinstance(source, VideoFrame):
-            source.video.broken_said += 1
-        self.failures.append((source, reason))
+            if source.video.broken_said:
+                return
+            source.video.broken_said = True
+        logger.warning("skipped: %s", reason)
 
 
 def _listed(sources: Iterable[Source] | Source) -> Iterable[Source]:
@@ -227,7 +231,7 @@ def _pictures(
 
 
 def _video_frames(video: Video) -> Iterator[tuple[Source, Read]]:
-    """The frames of a video, and the video itself where it cannot be read to its end."""
+    """The frames of a video, and the video itself where it ends early."""
     try:
         for frame in video.frames():
             yield frame, frame.pixels

@@ -60,7 +60,8 @@ class VideoFiles:
             self._lines_path.open("w", encoding="utf-8")
         )
         self._writer: VideoWriter | None = None
-        self._worker = BackgroundWorker(self._write, _BEHIND)
+        self._whole_sound = True
+        self._worker = BackgroundWorker(self._write, _BEHIND, self._finish)
 
     def path(self, suffix: str) -> Path:
         """Returns the path of the file with this suffix."""
@@ -90,32 +91,40 @@ class VideoFiles:
             Whether there are files: a frame at least could be read.
 
         Raises:
+            KeyboardInterrupt: Ctrl-C came meanwhile; the files are complete.
             OSError: A file could not be written; then none is there.
         """
+        self._whole_sound = whole_sound and self.video.span.stop is None
         try:
             self._worker.close()
-            if self._writer is None:
-                self.abandon()
-                return False
-            self._writer.close(whole_sound and self.video.span.stop is None)
-            self._lines.close()
-            if self._table:
-                table = self._files.enter_context(whole(self.path(".csv")))
-                write_wide_table(self._lines_path, table, self._skeleton)
+        except KeyboardInterrupt:
+            raise
         except BaseException:
             self.abandon()
             raise
-        self._files.close()
-        return True
+        if self._writer is None:
+            self.abandon()
+        return self._writer is not None
 
     def abandon(self) -> None:
-        """Removes what was written."""
+        """Removes what was written, unless the files have their names."""
         self._worker.abandon()
         if self._writer is not None:
             with contextlib.suppress(Exception):  # it is removed in any case
                 self._writer.close()
         gone = RuntimeError("abandoned")
         self._files.__exit__(RuntimeError, gone, None)
+
+    def _finish(self) -> None:
+        """Gives the files their names; on the worker's thread, that Ctrl-C spares."""
+        if self._writer is None:
+            return
+        self._writer.close(self._whole_sound)
+        self._lines.close()
+        if self._table:
+            table = self._files.enter_context(whole(self.path(".csv")))
+            write_wide_table(self._lines_path, table, self._skeleton)
+        self._files.close()
 
     def _write(self, item: tuple[ImagePoses | Unreadable, np.ndarray | None]) -> None:
         """Draws, encodes and writes one frame; on the worker's thread."""

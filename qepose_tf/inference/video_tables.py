@@ -1,6 +1,7 @@
 """The people of a video as one wide table, in the form of DeepLabCut's projects."""
 
 import csv
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +28,7 @@ def write_wide_table(lines: Path, table: Path, skeleton: Skeleton) -> None:
     """
     names = sorted({name for _, people in _frames(lines) for name in people})
     individuals = [f"person{number}" for number in names]
-    columns = [
-        (i, k, c) for i in individuals for k in skeleton.keypoints for c in _COORDS
-    ]
+    columns = list(itertools.product(individuals, skeleton.keypoints, _COORDS))
     empty = [""] * len(skeleton.keypoints) * len(_COORDS)
     with table.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -47,7 +46,5 @@ def _frames(lines: Path) -> Iterator[tuple[int, dict[int, list[Any]]]]:
             people = {}
             for place, person in enumerate(line.get("people", ()), start=1):
                 name = place if person["id"] is None else person["id"]
-                people[name] = [
-                    value for point in person["keypoints"] for value in point
-                ]
+                people[name] = list(itertools.chain(*person["keypoints"]))
             yield line["frame"], people
