@@ -17,6 +17,7 @@ from qepose_tf.images.video_opening import video_stream
 _OWN_CLOCKS = frozenset(("mpegts", "mpeg", "rtsp", "sdp", "hls", "flv"))
 _COUNTED = "mp4"  # the format whose index says how many frames there are
 _MISSING_S = 0.5  # a file that ends so much earlier than it says was cut off
+_HIDING = frozenset(("vp8", "libvpx"))
 _USUAL_RATE = 25
 _BEGIN = Fraction(0)
 
@@ -57,6 +58,13 @@ def clock_start(container: "InputContainer") -> Fraction | None:
     return stream.start_time * stream.time_base
 
 
+class _Place(NamedTuple):
+    """Where a packet's frame should come, and whether its decoding failed."""
+
+    time: Fraction
+    failed: bool
+
+
 class VideoDecoder:
     """Decodes the frames of an opened video from a time on.
 
@@ -79,6 +87,11 @@ class VideoDecoder:
         self._average = self._stream.average_rate
         self._from_avi = "avi" in names
         self._origin = None if live else clock_start(container)
+        # Whether a packet without a frame is a broken frame. Some packets of VP8 are
+        # never shown, two of an interlaced video are one frame, and a stream is joined
+        # anywhere.
+        self._sure = not live and self._stream.codec_context.name not in _HIDING
+        self._gone: set[Fraction] = set()  # the times of broken frames
         self._seen = 0  # packets of pictures
         self._reached = Fraction(0)  # where the last packet of any stream ends
         self.damaged = 0
@@ -120,38 +133,53 @@ class VideoDecoder:
         self,
     ) -> Iterator[tuple[Fraction, Fraction, "DecodedFrame | None"]]:
         """Frames by time, with the places of broken ones between them."""
-        lost: list[Fraction] = []
+        places: list[_Place] = []
         step = 1 / (self._stream.guessed_rate or Fraction(_USUAL_RATE))
         last = -step
         for packet in self._container.demux():
             self._note(packet)
             if packet.stream_index != self._stream.index:
                 continue
-            for picture in self._decoded(packet, lost):
+            for picture in self._decoded(packet, places):
                 time = last + step
                 if picture.pts is not None:
                     time = self._time(picture.pts * (picture.time_base or self._base))
-                while lost and lost[0] < time:
-                    yield heapq.heappop(lost), Fraction(0), None
+                if time in self._gone:
+                    continue  # a spoiled stream shows a frame after its turn
+                self._sure = self._sure and not picture.interlaced_frame
+                yield from self._lost(places, time)
                 duration = Fraction(picture.duration or 0) * self._base
                 yield time, duration, picture
                 last = time
-        while lost:
-            yield heapq.heappop(lost), Fraction(0), None
+        yield from self._lost(places, None)
+
+    def _lost(
+        self, places: list["_Place"], until: Fraction | None
+    ) -> Iterator[tuple[Fraction, Fraction, None]]:
+        """The packets before a time of which no frame came."""
+        while places and (until is None or places[0].time <= until):
+            place = heapq.heappop(places)
+            if place.time != until and (place.failed or self._sure):
+                self._gone.add(place.time)
+                yield place.time, Fraction(0), None
 
     def _decoded(
-        self, packet: "Packet", lost: list[Fraction]
+        self, packet: "Packet", places: list["_Place"]
     ) -> "Iterator[DecodedFrame]":
-        """The frames of a packet; a broken packet's time goes into `lost`."""
+        """The frames that a packet completes; its own time goes into `places`."""
         from av.error import FFmpegError
 
+        failed = False
+        pictures: list[DecodedFrame] = []
         try:
             pictures = packet.decode()
         except FFmpegError:
-            place = packet.pts if packet.pts is not None else packet.dts
-            if place is not None:
-                heapq.heappush(lost, self._time(place * self._base))
-            return
+            failed = True
+        time = packet.pts
+        if time is None and failed:
+            time = packet.dts
+        if time is not None and packet.size and not packet.is_discard:
+            heapq.heappush(places, _Place(self._time(time * self._base), failed))
         for picture in pictures:
             self.damaged += bool(picture.is_corrupt)
             yield picture
