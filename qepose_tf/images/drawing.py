@@ -16,7 +16,7 @@ RIGHT: Colour = (255, 120, 20)
 MIDDLE: Colour = (225, 235, 70)
 _OUTLINE: Colour = (15, 15, 15)
 # The colours of people for skeletons without flip pairs.
-_PEOPLE: tuple[Colour, ...] = (
+PEOPLE: tuple[Colour, ...] = (
     *((40, 150, 255), (255, 120, 20), (90, 220, 90), (240, 80, 180)),
     *((225, 235, 70), (120, 230, 230), (190, 120, 255), (255, 90, 90)),
 )
@@ -122,7 +122,7 @@ def _joint_radius(points: np.ndarray, height: int, width: int) -> float:
 
 def _colours(skeleton: Skeleton, person: int) -> list[Colour]:
     if not skeleton.flip_pairs:
-        return [_PEOPLE[person % len(_PEOPLE)]] * skeleton.num_keypoints
+        return [PEOPLE[person % len(PEOPLE)]] * skeleton.num_keypoints
     sides = {left: LEFT for left, _ in skeleton.flip_pairs}
     sides |= {right: RIGHT for _, right in skeleton.flip_pairs}
     return [sides.get(name, MIDDLE) for name in skeleton.keypoints]

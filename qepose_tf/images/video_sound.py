@@ -47,7 +47,10 @@ class VideoSound:
         base = stream.time_base or Fraction(1, 1000)
         if self._start > 0:
             self._container.seek(int(self._start / base), stream=stream)
-        if stream.codec_context.name in _COPIED & output.supported_codecs:
+        if (
+            stream.codec_context.codec.canonical_name
+            in _COPIED & output.supported_codecs
+        ):
             self._target: Any = output.add_stream_from_template(stream)
             self._waiting = self._copied(stream)
         else:
@@ -82,8 +85,8 @@ class VideoSound:
         """The packets from the start on, with the times of the drawn video."""
         shift = round(self._start / stream.time_base)
         for packet in self._readable(stream):
-            if packet.pts is None or not packet.size:
-                continue
+            if packet.pts is None or not packet.size or packet.is_corrupt:
+                continue  # a file that was cut off ends with a part of a packet
             if packet.pts + (packet.duration or 0) <= shift:
                 continue
             packet.pts -= shift

@@ -124,7 +124,7 @@ class ImagePoses:
         return read_image(self.source, exif=True)
 
     def draw(self, min_score: float = 0.2, label: bool = False) -> Image.Image:
-        """The picture with the people drawn over it.
+        """The picture with the people drawn over it, and their ids beside them.
 
         Args:
             min_score: People that score less are not drawn.
@@ -140,6 +140,7 @@ class ImagePoses:
             self.skeleton,
             min_score=min_score,
             label=label,
+            ids=self.ids,
         )
         return Image.fromarray(drawn)
 

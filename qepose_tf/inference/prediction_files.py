@@ -152,8 +152,12 @@ class _Written:
             if interrupted:
                 place, count = files.path(".mp4"), files.frames
                 logger.info("%s holds the %d frames that were done", place, count)
-        counts = {k: getattr(files.video, k) for k in _COUNTS}
-        entry |= {k: count for k, count in counts.items() if count}
+        counts = {kind: getattr(files.video, kind) for kind in _COUNTS}
+        counts = {kind: count for kind, count in counts.items() if count}
+        if counts:
+            told = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+            logger.warning("%s: %s of its frames", files.video, told)
+        entry |= counts
         self.entries.append(entry | ({} if error is None else {"error": error}))
 
     def abandon_video(self) -> None:

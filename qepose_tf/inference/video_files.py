@@ -146,7 +146,12 @@ class VideoFiles:
 
     def _draw(self, found: ImagePoses, frame: VideoFrame, pixels: np.ndarray) -> None:
         self.drawn = draw_poses(
-            pixels, found.poses, found.scores, self._skeleton, min_score=self._min_score
+            pixels,
+            found.poses,
+            found.scores,
+            self._skeleton,
+            min_score=self._min_score,
+            ids=found.ids,
         )
         if self._writer is None:
             # A stream is not opened twice, so that its sound is not there.

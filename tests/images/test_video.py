@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("av", reason="PyAV is not installed")
-
 from qepose_tf.images.orientation import turned
 from qepose_tf.images.video import Video, VideoSpan, results_of
 from tests.images.drawn_videos import (
