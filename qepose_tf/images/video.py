@@ -1,5 +1,6 @@
 """Frames of video files, cameras and streams, decoded beside whoever uses them."""
 
+import errno
 import logging
 import time as clock
 from collections.abc import Iterable, Iterator
@@ -237,7 +238,7 @@ class Video:
         begun, number, since = clock.monotonic(), 0, Fraction(0)
         opened: InputContainer | None = container
         while opened is not None:
-            reason: Exception | None = None
+            error: Exception | None = None
             with opened:
                 decoder = VideoDecoder(opened, live=True)
                 try:
@@ -250,15 +251,24 @@ class Video:
                                 decoded._replace(number=number, time=time)
                             )
                         number += 1
-                except pyav(self.name).FFmpegError as error:
-                    reason = fault(self.source, error)
+                except pyav(self.name).FFmpegError as stopped:
+                    error = stopped
                 self.damaged += decoder.damaged
+            reason = error and fault(self.source, error)
             if not number:
                 raise reason or ValueError(f"{self.name}: the stream has no frames")
-            # What a web server has sent to its end would only come once more.
-            ended = reason is None and str(self.source).lower().startswith("http")
-            opened = None if ended else self._opened_again(number, reason)
+            if self._has_ended(error):
+                return
+            opened = self._opened_again(number, reason)
             since = Fraction(clock.monotonic() - begun)
+
+    def _has_ended(self, error: Exception | None) -> bool:
+        """Whether a web server has sent all: it would only come once more.
+
+        FFmpeg calls it an error where the server did not say that it would close.
+        """
+        at_end = error is None or getattr(error, "errno", None) == errno.EIO
+        return at_end and str(self.source).lower().startswith("http")
 
     def _opened_again(
         self, number: int, reason: Exception | None

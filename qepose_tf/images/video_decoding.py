@@ -136,10 +136,7 @@ class VideoDecoder:
         places: list[_Place] = []
         step = 1 / (self._stream.guessed_rate or Fraction(_USUAL_RATE))
         last = -step
-        for packet in self._container.demux():
-            self._note(packet)
-            if packet.stream_index != self._stream.index:
-                continue
+        for packet in self._packets():
             for picture in self._decoded(packet, places):
                 time = last + step
                 if picture.pts is not None:
@@ -152,6 +149,25 @@ class VideoDecoder:
                 yield time, duration, picture
                 last = time
         yield from self._lost(places, None)
+
+    def _packets(self) -> "Iterator[Packet]":
+        """The packets of the pictures, with an empty one that asks for the last frames.
+
+        Those of the sound are looked at, for a file may end with them.
+        """
+        from av import Packet
+        from av.error import FFmpegError
+
+        try:
+            for packet in self._container.demux():
+                self._note(packet)
+                if packet.stream_index == self._stream.index:
+                    yield packet
+        except FFmpegError:
+            last = Packet()
+            last.stream = self._stream
+            yield last
+            raise
 
     def _lost(
         self, places: list["_Place"], until: Fraction | None
