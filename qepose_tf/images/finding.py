@@ -68,7 +68,7 @@ def _found(
     sources: Iterable[str | Path] | str | Path,
     out: Path | None,
     suffixes: frozenset[str],
-    streams: bool,
+    streams: bool,  # and videos, as far as PyAV is installed
 ) -> list[Path | str]:
     if isinstance(sources, str | Path):
         sources = [sources]
@@ -78,7 +78,7 @@ def _found(
         if streams and is_stream(source):
             found.setdefault(source, source)
             continue
-        for path in _matches(source, suffixes):
+        for path in _matches(source, suffixes, streams):
             if out is not None and path.parent.resolve() == out.resolve():
                 if _is_drawn(path):
                     drawings += 1
@@ -96,7 +96,7 @@ def _is_drawn(path: Path) -> bool:
     return is_drawing(path) or is_drawn_video(path)
 
 
-def _matches(source: str | Path, suffixes: frozenset[str]) -> list[Path]:
+def _matches(source: str | Path, suffixes: frozenset[str], videos: bool) -> list[Path]:
     path = Path(source)
     # The name of an existing file, such as a[1].jpg, is never read as a pattern.
     if path.is_file():
@@ -113,6 +113,12 @@ def _matches(source: str | Path, suffixes: frozenset[str]) -> list[Path]:
     if len(photos) < len(images):
         drawings = len(images) - len(photos)
         logger.info("%s: %d drawings of an earlier run are left out", source, drawings)
+    unread = [p for p in files if p.suffix.lower() in VIDEO_SUFFIXES - suffixes]
+    if videos and unread:
+        logger.info(
+            "%s: %d videos are left out: pip install 'qepose-tf[video]'",
+            *(source, len(unread)),
+        )
     if len(images) < len(files):
         logger.info(
             "%s: %d files are left out, their names are not those of images (first: "
