@@ -10,6 +10,7 @@ import typer
 from qepose_tf.cli.options import (
     PEOPLE,
     BatchSize,
+    Every,
     Exif,
     Flip,
     Json,
@@ -19,6 +20,10 @@ from qepose_tf.cli.options import (
     NmsDistance,
     Scales,
     ScoreThreshold,
+    Show,
+    Start,
+    Stop,
+    Table,
     check_outputs,
     model_and_sources,
     protocol,
@@ -201,25 +206,14 @@ def predict(
     nms_distance: NmsDistance = None,
     max_detections: MaxDetections = None,
     score_threshold: ScoreThreshold = None,
-    every: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Of a video: each Nth frame.")
-    ] = 1,
-    start: Annotated[
-        float, typer.Option(metavar="S", min=0, help="Of a video: from this second on.")
-    ] = 0.0,
-    stop: Annotated[
-        float | None,
-        typer.Option(metavar="S", min=0, help="Of a video: before this second."),
-    ] = None,
-    table: Annotated[
-        bool, typer.Option("--csv", help="Of a video: a wide table, as DeepLabCut's.")
-    ] = False,
-    show: Annotated[
-        bool, typer.Option("--show", help="Of a video: show it in a window.")
-    ] = False,
+    every: Every = 1,
+    start: Start = 0.0,
+    stop: Stop = None,
+    table: Table = False,
+    show: Show = False,
     json_file: Json = None,
 ) -> None:
-    """Find people in images and videos, draw them and write their poses.
+    """Find people in images and videos, and draw them.
 
     Without a model before the images, the preset `people` looks at them. People are
     kept from the score that the preset's card names, or from 0.2.

@@ -1,5 +1,6 @@
 """Predictions as files: drawn pictures and videos, and one JSON of what was found."""
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterable
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from qepose_tf.files.interrupts import raise_if_interrupted
 from qepose_tf.files.whole_files import writable_folder, write_file
 from qepose_tf.images.drawing import draw_poses
 from qepose_tf.images.drawn_files import SUFFIX, drawing_bytes, is_drawing
@@ -75,8 +77,11 @@ def write_predictions(
     try:
         for result in results:
             written.add(result)
+            raise_if_interrupted()  # a library may have swallowed Ctrl-C
         written.end_video()
     except KeyboardInterrupt:
+        with contextlib.suppress(KeyboardInterrupt):
+            raise_if_interrupted()  # forgotten, or else nothing would be written
         written.end_video(interrupted=True)
         if written.drawings and json_path is not None:
             write_file(json_path, json.dumps(written.entries))

@@ -54,8 +54,8 @@ class VideoFiles:
         self._skeleton, self._min_score, self._table = skeleton, min_score, table
         self.drawn: np.ndarray | None = None
         self._files = ExitStack()
-        self._drawing = self._files.enter_context(whole(self.path(".mp4")))
-        self._lines_path = self._files.enter_context(whole(self.path(".jsonl")))
+        self._drawing = self._named(".mp4")
+        self._lines_path = self._named(".jsonl")
         self._lines: TextIO = self._files.enter_context(
             self._lines_path.open("w", encoding="utf-8")
         )
@@ -115,6 +115,12 @@ class VideoFiles:
         gone = RuntimeError("abandoned")
         self._files.__exit__(RuntimeError, gone, None)
 
+    def _named(self, suffix: str) -> Path:
+        """A place to write to, that gets its name at the end, Ctrl-C or not."""
+        return self._files.enter_context(
+            whole(self.path(suffix), even_interrupted=True)
+        )
+
     def _finish(self) -> None:
         """Gives the files their names; on the worker's thread, that Ctrl-C spares."""
         if self._writer is None:
@@ -122,8 +128,7 @@ class VideoFiles:
         self._writer.close(self._whole_sound)
         self._lines.close()
         if self._table:
-            table = self._files.enter_context(whole(self.path(".csv")))
-            write_wide_table(self._lines_path, table, self._skeleton)
+            write_wide_table(self._lines_path, self._named(".csv"), self._skeleton)
         self._files.close()
 
     def _write(self, item: tuple[ImagePoses | Unreadable, np.ndarray | None]) -> None:
