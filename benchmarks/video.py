@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from memory import resident
 from qepose_tf.benchmark.report import Report
 from qepose_tf.data.synthetic.scene import random_scene
 from qepose_tf.images.video import Video
