@@ -4,6 +4,7 @@ import functools
 import http.server
 import logging
 import socket
+import socketserver
 import threading
 import time
 from fractions import Fraction
@@ -15,6 +16,7 @@ import pytest
 from qepose_tf.images import video, video_opening
 from qepose_tf.images.video import Video, VideoSpan
 from tests.images.drawn_videos import drawn_frame, write_video
+from tests.images.rtsp_server import Camera
 from tests.images.test_video import number_of
 
 
@@ -142,3 +144,46 @@ def test_a_lost_stream_is_opened_again_and_then_given_up(monkeypatch, caplog):
     # The break is part of the time.
     assert np.diff(seconds).max() > 1.0 and 3.0 < seconds[-1] < 12.0
     assert "it is opened again" in caplog.text and "it is given up" in caplog.text
+
+
+@pytest.fixture
+def camera(tmp_path):
+    """A server of RTSP, and the class that handles its requests."""
+    path = write_video(tmp_path / "camera.ts", 60)
+    handler = type("Handler", (Camera,), {"content": path.read_bytes()})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield handler, f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_camera_of_the_network_is_read_by_its_password(camera, monkeypatch, caplog):
+    monkeypatch.setattr(video, "_PAUSES_S", ())
+    handler, place = camera
+    handler.user, handler.password = "me", "secret"
+    source = Video(f"rtsp://me:secret@{place}/door")
+    with caplog.at_level(logging.WARNING):
+        frames = list(source.frames())
+    assert source.live and len(frames) + source.dropped > 50
+    assert frames[0].seconds == 0
+    for frame in frames:
+        assert number_of(frame.pixels()) == frame.number % 12
+        assert abs(frame.seconds - frame.number / 30) < 2e-3
+    assert str(source) == f"rtsp://me:***@{place}/door"
+    with pytest.raises(OSError, match="cannot read the stream: .*401") as fault:
+        list(Video(f"rtsp://me:wrong@{place}/door").frames())
+    assert "wrong" not in str(fault.value) and "secret" not in caplog.text
+
+
+def test_a_camera_that_hangs_up_is_called_again(camera, monkeypatch, caplog):
+    monkeypatch.setattr(video, "_PAUSES_S", (0.05,))
+    handler, place = camera
+    source, numbers = Video(f"rtsp://{place}/door"), []
+    with caplog.at_level(logging.WARNING):
+        for frame in source.frames():
+            numbers.append(frame.number)
+            if handler.served == 3 and len(numbers) > 100:
+                break
+    assert source.lost >= 2
+    assert numbers == sorted(set(numbers))
+    assert "it is opened again" in caplog.text
