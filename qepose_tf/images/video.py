@@ -71,6 +71,7 @@ class VideoFrame:
         time: In seconds, as exactly as the file has it.
         duration: In seconds; 0 where the file does not say it.
         tick: The unit of the file's times, in seconds.
+        aspect: Width by height of a pixel, upright; 0 where the file does not say it.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class VideoFrame:
     ) -> None:
         self.video, self.number = video, decoded.number
         self.time, self.duration = decoded.time, decoded.duration
-        self.tick = decoded.tick
+        self.tick, self.aspect = decoded.tick, decoded.aspect
         self._pixels = pixels
         self._broken = pixels is None
 
@@ -169,6 +170,8 @@ class Video:
                 is raised after its last frame.
         """
         container = open_video(self.source)
+        self.broken = self.damaged = self.dropped = self.lost = 0
+        self._first = None
         # A file on a web server has a length, and no frame of it is dropped.
         self.live = is_stream(self.source) and container.duration is None
         drop = self._drop if self.live else None
@@ -181,6 +184,8 @@ class Video:
             OSError: The file cannot be read.
             ValueError: It is no video.
         """
+        if is_stream(self.source) and not _is_web(self.source):
+            return None
         with open_video(self.source) as container:
             if container.duration is None:
                 return None
@@ -268,7 +273,7 @@ class Video:
         FFmpeg calls it an error where the server did not say that it would close.
         """
         at_end = error is None or getattr(error, "errno", None) == errno.EIO
-        return at_end and str(self.source).lower().startswith("http")
+        return at_end and _is_web(self.source)
 
     def _opened_again(
         self, number: int, reason: Exception | None
@@ -316,6 +321,11 @@ def results_of(sources: Iterable[object]) -> int | None:
             return None
         count += frames
     return count
+
+
+def _is_web(source: str | Path) -> bool:
+    """Whether a source may be a file of a web server, with an end."""
+    return str(source).lower().startswith(("http://", "https://"))
 
 
 def _exact(seconds: float) -> Fraction:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame as DecodedFrame
 
-from qepose_tf.images.video_opening import video_stream
+from qepose_tf.images.orientation import QUARTER_TURNS
+from qepose_tf.images.video_opening import orientation_of_frame, video_stream
 
 # Formats whose clock starts anywhere, so that only differences of times say something.
 _OWN_CLOCKS = frozenset(("mpegts", "mpeg", "rtsp", "sdp", "hls", "flv"))
@@ -30,6 +31,7 @@ class Decoded(NamedTuple):
         time: In seconds, exactly as the file has it.
         duration: In seconds; 0 where the file does not say it.
         tick: The unit of the file's times, in seconds.
+        aspect: Width by height of an upright pixel; 0 where the file does not say it.
         picture: PyAV's frame; None where it is broken.
     """
 
@@ -37,6 +39,7 @@ class Decoded(NamedTuple):
     time: Fraction
     duration: Fraction
     tick: Fraction
+    aspect: Fraction
     picture: "DecodedFrame | None"
 
 
@@ -114,8 +117,16 @@ class VideoDecoder:
             if start > 0 and time < start:
                 continue  # between the last key frame and the start
             number = number or bisect.bisect_left(places, time)
-            yield Decoded(number, time, duration, self._base, picture)
+            aspect = self._aspect(picture)
+            yield Decoded(number, time, duration, self._base, aspect, picture)
             number += 1
+
+    def _aspect(self, picture: "DecodedFrame | None") -> Fraction:
+        aspect = self._stream.sample_aspect_ratio or Fraction(0)
+        if not aspect or picture is None:
+            return Fraction(0)
+        quarter_turn = orientation_of_frame(picture) in QUARTER_TURNS
+        return 1 / aspect if quarter_turn else aspect
 
     def ended_early(self) -> str | None:
         """Says, after the last frame, in what way the file is shorter than it says."""

@@ -72,6 +72,7 @@ class VideoWriter:
         time: Fraction,
         duration: Fraction = Fraction(0),
         tick: Fraction | None = None,
+        aspect: Fraction = Fraction(0),
     ) -> None:
         """Writes a frame.
 
@@ -80,9 +81,10 @@ class VideoWriter:
             time: Of the video, in seconds; later than the frame before.
             duration: In seconds; 0 where it is unknown.
             tick: The unit of the video's times, in seconds, kept where it can be.
+            aspect: Width by height of a pixel; 0 where it is unknown.
         """
         if self._stream is None:
-            self._begin(image, tick)
+            self._begin(image, tick, aspect)
         frame = self._frame(image)
         at = time - self._start
         frame.pts = max(round(at / self._tick), self._last + 1)
@@ -106,7 +108,9 @@ class VideoWriter:
             self._sound.close(None if whole else self._end)
         self._output.close()
 
-    def _begin(self, image: np.ndarray, tick: Fraction | None) -> None:
+    def _begin(
+        self, image: np.ndarray, tick: Fraction | None, aspect: Fraction
+    ) -> None:
         """Adds the streams, which need the size of the first frame."""
         from av.codec.context import Flags
 
@@ -118,6 +122,8 @@ class VideoWriter:
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = self._tick
         stream.codec_context.flags |= Flags.frame_duration  # kept up to the last frame
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
         stream.codec_context.color_range = _LIMITED
         self._bt709 = height >= _HIGH
         stream.codec_context.colorspace = _BT709 if self._bt709 else _BT601

@@ -105,6 +105,7 @@ class Predictor:
             ValueError: An array is no picture, a folder holds none, or, at the end, no
                 picture at all could be read.
         """
+        VideoSpan(**span)  # a wrong one is told before anything is read
         found: list[Source] = []
         for source in _listed(sources):
             if isinstance(source, str | Path):

@@ -163,7 +163,8 @@ class VideoFiles:
             sound = None if self.video.live else self.video.source
             start = frame.time if self.video.span.start or self.video.live else None
             self._writer = VideoWriter(self._drawing, start or Fraction(0), sound)
-        self._writer.add(self.drawn, frame.time, frame.duration, frame.tick)
+        shown = frame.time, frame.duration, frame.tick, frame.aspect
+        self._writer.add(self.drawn, *shown)
 
 
 def people_of(found: ImagePoses) -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ def write_video(
     sound: str | None = None,
     sound_s: float | None = None,
     gop: int = 12,
+    aspect: Fraction | None = None,
     **options: str,
 ) -> Path:
     """Writes a video of the frames shown at `times`, in seconds."""
@@ -50,6 +51,8 @@ def write_video(
         tick = Fraction(1, RATE) if codec == "mpeg4" else TICK
         stream.time_base = stream.codec_context.time_base = tick
         stream.codec_context.gop_size = gop
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
         voice = out.add_stream(sound, rate=48000, layout="mono") if sound else None
         for number, time in enumerate(times):
             frame = av.VideoFrame.from_ndarray(drawn_frame(number, *size))

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from fractions import Fraction
 
+import av
 import keras
 import numpy as np
 import pandas
@@ -23,6 +24,7 @@ from qepose_tf.skeleton import COCO, Skeleton
 from tests.images.drawn_videos import counted, even_times, turn, write_video
 from tests.images.test_video import UNEVEN, spoiled
 from tests.models.conftest import moderate
+from tests.small_disk import mounted_disk
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +162,23 @@ def test_a_part_is_written_from_0_with_its_sound_and_the_numbers_of_the_whole(
     np.testing.assert_allclose(after.times, expected, atol=1e-5)
     assert after.sound_from <= 0.03 and 0.9 < after.sound_to < 1.05
     assert abs(after.frequency - 440) < 3
+
+
+def test_pixels_that_are_not_square_stay_so(tmp_path, predictor):
+    source = turn(
+        write_video(tmp_path / "clip.mp4", 2, aspect=Fraction(4, 3)), (0, 1, -1, 0)
+    )
+    run(predictor, source, tmp_path / "out")
+    with av.open(str(tmp_path / "out/clip.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(3, 4)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, predictor):
+    source = write_video(tmp_path / "clip.mp4", 120, size=(320, 240))
+    with mounted_disk(tmp_path, "100k") as disk:
+        with pytest.raises(OSError, match="No space left"):
+            run(predictor, source, disk / "out")
+        assert names(disk / "out") == []
 
 
 def test_odd_sides_get_one_more_row_and_column(tmp_path, predictor):
