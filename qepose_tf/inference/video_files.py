@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Generator
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -121,12 +122,25 @@ class VideoFiles:
             whole(self.path(suffix), even_interrupted=True)
         )
 
+    @contextlib.contextmanager
+    def _named_faults(self) -> Generator[None]:
+        """Says which file the system cannot write."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno is None:
+                raise  # it is told already
+            reason = error.strerror or error
+            file = self.path(".mp4")
+            raise OSError(f"{file}: cannot be written, {reason}") from error
+
     def _finish(self) -> None:
         """Gives the files their names; on the worker's thread, that Ctrl-C spares."""
         if self._writer is None:
             return
-        self._writer.close(self._whole_sound)
-        self._lines.close()
+        with self._named_faults():
+            self._writer.close(self._whole_sound)
+            self._lines.close()
         if self._table:
             write_wide_table(self._lines_path, self._named(".csv"), self._skeleton)
         self._files.close()
@@ -144,10 +158,12 @@ class VideoFiles:
             line["error"] = getattr(found, "reason", "")
         else:
             line["people"] = people_of(found)
-            self._draw(found, frame, pixels)
             self.frames += 1
             self.people += len(found)
-        self._lines.write(json.dumps(line) + "\n")
+        with self._named_faults():
+            if pixels is not None and isinstance(found, ImagePoses):
+                self._draw(found, frame, pixels)
+            self._lines.write(json.dumps(line) + "\n")
 
     def _draw(self, found: ImagePoses, frame: VideoFrame, pixels: np.ndarray) -> None:
         self.drawn = draw_poses(

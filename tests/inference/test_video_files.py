@@ -176,7 +176,7 @@ def test_pixels_that_are_not_square_stay_so(tmp_path, predictor):
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, predictor):
     source = write_video(tmp_path / "clip.mp4", 120, size=(320, 240))
     with mounted_disk(tmp_path, "100k") as disk:
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="clip.mp4: cannot be written, No space left"):
             run(predictor, source, disk / "out")
         assert names(disk / "out") == []
 
