@@ -102,15 +102,17 @@ def test_a_fault_of_a_worker_is_raised_at_the_next_item_and_at_the_end():
 
 
 def test_an_abandoned_worker_leaves_what_waits():
-    done, go = [], threading.Event()
+    done, begun, go = [], threading.Event(), threading.Event()
 
     def work(item):
+        begun.set()
         go.wait(5)
         done.append(item)
 
     worker = BackgroundWorker(work, 5, lambda: done.append("end"))
     for number in range(5):
         worker.add(number)
+    begun.wait(5)
     threading.Timer(0.05, go.set).start()
     worker.abandon()
     assert done == [0]
