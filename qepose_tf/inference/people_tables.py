@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     import pandas
     import supervision
 
-    from qepose_tf.inference.people import ImagePoses
 
+def data_frame(found: Any) -> "pandas.DataFrame":
+    """Returns the people as a table, see `ImagePoses.to_dataframe`.
 
-def data_frame(found: "ImagePoses") -> "pandas.DataFrame":
-    """Returns the people as a table, see `ImagePoses.to_dataframe`."""
+    Args:
+        found: An `ImagePoses`, whose module imports this one.
+    """
     pandas = _imported("pandas", "to_dataframe")
     count = len(found)
     missing = [pandas.NA] * count
@@ -31,9 +33,13 @@ def data_frame(found: "ImagePoses") -> "pandas.DataFrame":
 
 
 def supervision_objects(
-    found: "ImagePoses",
+    found: Any,
 ) -> "tuple[supervision.KeyPoints, supervision.Detections]":
-    """Returns key points and detections, see `ImagePoses.to_supervision`."""
+    """Returns key points and detections, see `ImagePoses.to_supervision`.
+
+    Args:
+        found: An `ImagePoses`.
+    """
     supervision = _imported("supervision", "to_supervision")
     classes = np.zeros(len(found), int)
     keypoints = supervision.KeyPoints(
