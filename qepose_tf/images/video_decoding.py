@@ -88,6 +88,7 @@ class VideoDecoder:
         names = _format_names(container)
         self._counted = _COUNTED in names
         self._average = self._stream.average_rate
+        self._rate = self._stream.guessed_rate or Fraction(_USUAL_RATE)
         self._from_avi = "avi" in names
         self._origin = None if live else clock_start(container)
         # Whether a packet without a frame is a broken frame. Some packets of VP8 are
@@ -96,7 +97,8 @@ class VideoDecoder:
         self._sure = not live and self._stream.codec_context.name not in _HIDING
         self._gone: set[Fraction] = set()  # the times of broken frames
         self._seen = 0  # packets of pictures
-        self._reached = Fraction(0)  # where the last packet of any stream ends
+        # Where the last packet ends: of any stream, and of the pictures.
+        self._reached = self._pictures_reached = Fraction(0)
         self.damaged = 0
 
     def frames(self, start: Fraction = _BEGIN) -> Iterator[Decoded]:
@@ -131,7 +133,11 @@ class VideoDecoder:
     def ended_early(self) -> str | None:
         """Says, after the last frame, in what way the file is shorter than it says."""
         if self._counted and self._seen < self._stream.frames:
-            return f"ends after {self._seen} of {self._stream.frames} frames"
+            # An index may name more frames than an edited video shows.
+            shown = (self._stream.duration or 0) * self._base
+            if self._pictures_reached < shown - Fraction(3, 2) / self._rate:
+                return f"ends after {self._seen} of {self._stream.frames} frames"
+            return None
         expected = Fraction(self._container.duration or 0, 1_000_000)
         if self._from_avi and self._average:
             expected = max(expected, self._stream.frames / self._average)
@@ -145,7 +151,7 @@ class VideoDecoder:
     ) -> Iterator[tuple[Fraction, Fraction, "DecodedFrame | None"]]:
         """Frames by time, with the places of broken ones between them."""
         places: list[_Place] = []
-        step = 1 / (self._stream.guessed_rate or Fraction(_USUAL_RATE))
+        step = 1 / self._rate
         last = -step
         for packet in self._packets():
             for picture in self._decoded(packet, places):
@@ -215,11 +221,15 @@ class VideoDecoder:
         """Keeps how far the file reaches."""
         if not packet.size:
             return
-        self._seen += packet.stream_index == self._stream.index
+        of_pictures = packet.stream_index == self._stream.index
+        self._seen += of_pictures
         place = packet.pts if packet.pts is not None else packet.dts
         if place is not None and packet.time_base:
             end = (place + (packet.duration or 0)) * packet.time_base
-            self._reached = max(self._reached, end - (self._origin or 0))
+            end -= self._origin or 0
+            self._reached = max(self._reached, end)
+            if of_pictures:
+                self._pictures_reached = max(self._pictures_reached, end)
 
     def _time(self, time: Fraction) -> Fraction:
         if self._origin is None:

@@ -85,8 +85,12 @@ class VideoSound:
         """The packets from the start on, with the times of the drawn video."""
         shift = round(self._start / stream.time_base)
         for packet in self._readable(stream):
-            if packet.pts is None or not packet.size or packet.is_corrupt:
-                continue  # a file that was cut off ends with a part of a packet
+            # A file that was cut off ends with a part of a packet, and what an edit
+            # list leaves out is not to be heard.
+            if packet.is_corrupt or packet.is_discard:
+                continue
+            if packet.pts is None or not packet.size:
+                continue
             if packet.pts + (packet.duration or 0) <= shift:
                 continue
             packet.pts -= shift

@@ -206,6 +206,18 @@ def test_whole_files_with_longer_sound_or_pictures_are_not_cut_off(folder):
         assert len(list(Video(path).frames())) == 60
 
 
+def test_a_video_that_was_shortened_by_its_edit_list_is_whole(folder):
+    """As phones shorten a video: all frames are there, and a part of them is shown."""
+    path = write_video(folder / "edited.mp4", 90)
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"elst") + 12  # behind version and count
+    content[entry : entry + 4] = (1000).to_bytes(4, "big")  # ms
+    path.write_bytes(content)
+    frames = list(Video(path).frames())
+    assert [frame.seconds for frame in frames] == counted(path).times
+    assert len(frames) == 30
+
+
 def test_what_is_no_video_is_named_in_one_line(folder):
     text, empty = folder / "text.mp4", folder / "empty.mp4"
     text.write_text("no video\n" * 100)
