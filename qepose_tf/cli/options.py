@@ -65,6 +65,21 @@ Exif = Annotated[
     typer.Option(metavar="NAME", help="EXIF: auto, apply, ignore."),
 ]
 
+Every = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Video: take each Nth frame.")
+]
+Start = Annotated[
+    float, typer.Option(metavar="S", min=0, help="Video: begin at this second.")
+]
+Stop = Annotated[
+    float | None,
+    typer.Option(metavar="S", min=0, help="Video: end before this second."),
+]
+Table = Annotated[
+    bool, typer.Option("--csv", help="Video: also write a table, as DeepLabCut does.")
+]
+Show = Annotated[bool, typer.Option("--show", help="Video: show it in a window.")]
+
 
 def protocol(
     flip: bool,

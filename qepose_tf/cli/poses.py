@@ -1,5 +1,6 @@
 """`qepose evaluate` and `qepose predict`."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ import typer
 from qepose_tf.cli.options import (
     PEOPLE,
     BatchSize,
+    Every,
     Exif,
     Flip,
     Json,
@@ -18,6 +20,10 @@ from qepose_tf.cli.options import (
     NmsDistance,
     Scales,
     ScoreThreshold,
+    Show,
+    Start,
+    Stop,
+    Table,
     check_outputs,
     model_and_sources,
     protocol,
@@ -25,6 +31,8 @@ from qepose_tf.cli.options import (
 )
 from qepose_tf.cli.terminal import STDOUT, counted, progress_bar, show_report
 from qepose_tf.files.whole_files import writable_folder, write_file
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -180,7 +188,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="[MODEL], images, folders, globs.",
+            help="[MODEL], files, folders, camera:0, URLs.",
             show_default=False,
         ),
     ],
@@ -198,42 +206,68 @@ def predict(
     nms_distance: NmsDistance = None,
     max_detections: MaxDetections = None,
     score_threshold: ScoreThreshold = None,
+    every: Every = 1,
+    start: Start = 0.0,
+    stop: Stop = None,
+    table: Table = False,
+    show: Show = False,
     json_file: Json = None,
 ) -> None:
-    """Find people in images, draw them and write their poses.
+    """Find people in images and videos, and draw them.
 
     Without a model before the images, the preset `people` looks at them. People are
     kept from the score that the preset's card names, or from 0.2.
     """
-    from qepose_tf.images.finding import find_images
+    from qepose_tf.cli.window import Window
+    from qepose_tf.images.finding import find_sources
+    from qepose_tf.images.video import Video, VideoSpan, results_of
+    from qepose_tf.images.video_sources import is_video
     from qepose_tf.inference.prediction_files import write_predictions
     from qepose_tf.inference.predictor import Predictor
 
     model, sources = model_and_sources(sources)
     min_score = shown_from(model) if min_score is None else min_score
-    files = find_images(sources, out)
+    span = VideoSpan(every, start, stop)
+    files = [
+        Video(file, span) if is_video(file) else file
+        for file in find_sources(sources, out)
+    ]
+    videos = [file for file in files if isinstance(file, Video)]
+    for_videos = {"every": every > 1, "start": start, "stop": stop, "csv": table}
+    for name, given in (for_videos | {"show": show}).items():
+        if given and not videos:
+            raise ValueError(f"--{name}: expected a video among the sources, got none")
     results = out / "results.json"
     check_outputs(results, json_file)
     seen = protocol(flip, scales, nms_distance, max_detections, score_threshold)
+    window = Window("qepose predict") if show else None
     predictor = Predictor(model, batch_size=batch_size, min_score=min_score, **seen)
     with progress_bar("predicting") as progress:
-        pictures = write_predictions(
-            counted(predictor.outcomes(files), len(files), progress),
+        drawings = write_predictions(
+            counted(predictor.outcomes(files), results_of(files), progress),
             out,
             predictor.skeleton,
             results,
             min_score=min_score,
+            table=table,
+            show=window.show if window is not None else None,
         )
-    if not pictures:
+    if not drawings:
         predictor.refuse_nothing_read()
     if json_file == STDOUT:
         typer.echo(results.read_text())
-        return
-    if json_file is not None:
+    elif json_file is not None:
         write_file(json_file, results.read_text())
     report = {
-        "pictures": [str(picture) for picture in pictures],
+        "pictures": [str(file) for file in drawings if file.suffix != ".mp4"],
+        "videos": [str(file) for file in drawings if file.suffix == ".mp4"],
         "results": str(results),
         "unreadable": len(predictor.failures),
     }
-    show_report(report, None)
+    if json_file != STDOUT:
+        show_report(report, None)
+    faults = [why for source, why in predictor.failures if isinstance(source, Video)]
+    if faults:
+        for fault in faults[1:]:
+            logger.warning("%s", fault)
+        raise ValueError(f"{faults[0]}; {results} says what was read")

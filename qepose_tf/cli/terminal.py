@@ -125,13 +125,15 @@ def _shown(value: Any) -> str:
 
 
 def counted(
-    items: Iterable[Item], total: int, progress: Callable[[int, int], None]
+    items: Iterable[Item],
+    total: int | None,
+    progress: Callable[[int, int | None], None],
 ) -> Iterator[Item]:
     """Yields the items and reports each to a progress bar.
 
     Args:
         items: The items.
-        total: The number of items.
+        total: The number of items; None where nobody knows it.
         progress: A function of (items done, total).
     """
     for done, item in enumerate(items, start=1):
@@ -140,7 +142,9 @@ def counted(
 
 
 @contextmanager
-def progress_bar(title: str) -> Generator[Callable[[int, int], None], None, None]:
+def progress_bar(
+    title: str,
+) -> Generator[Callable[[int, int | None], None], None, None]:
     """Shows a progress bar on stderr if stderr is a terminal.
 
     Args:

@@ -7,8 +7,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-VIDEO_SUFFIXES = frozenset(".mp4 .avi .mov .mkv .m4v .mj2 .mpg .mpeg .webm".split())
-
 
 def locate(name: str, folders: Iterable[Path | None]) -> Path | None:
     """Finds a file by a name that may be a path or URL of another machine.

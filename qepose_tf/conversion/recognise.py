@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from qepose_tf.conversion.labels import LabelSet
-from qepose_tf.conversion.places import VIDEO_SUFFIXES, read_json
+from qepose_tf.conversion.places import read_json
 from qepose_tf.conversion.sources.coco import is_coco, read_coco_file
 from qepose_tf.conversion.sources.deeplabcut import (
     deeplabcut_tables,
@@ -18,6 +18,7 @@ from qepose_tf.conversion.sources.labelme import is_labelme, read_labelme
 from qepose_tf.conversion.sources.sleap import read_sleap
 from qepose_tf.conversion.sources.yolo import read_yolo, yolo_yaml
 from qepose_tf.images.finding import IMAGE_SUFFIXES
+from qepose_tf.images.video_sources import VIDEO_SUFFIXES
 
 FORMS = (
     "SLEAP (.slp), DeepLabCut (project, .csv), YOLO pose (.yaml), Label Studio "

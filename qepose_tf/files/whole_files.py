@@ -51,7 +51,9 @@ def check_can_be_made(path: str | Path) -> None:
 
 
 @contextlib.contextmanager
-def whole(path: str | Path, durable: bool = False) -> Generator[Path]:
+def whole(
+    path: str | Path, durable: bool = False, even_interrupted: bool = False
+) -> Generator[Path]:
     """Yields a temporary path that is renamed to `path` at the end of the block.
 
     Where the block fails, what it wrote is removed, and what stood at `path` stays.
@@ -60,6 +62,8 @@ def whole(path: str | Path, durable: bool = False) -> Generator[Path]:
         path: The file, which may exist, or the folder, which may not.
         durable: Wait until the file is on the disk, so that a power cut leaves either
             the old file or the new one.
+        even_interrupted: Rename it although Ctrl-C was pressed: what was written is
+            of use without the rest.
 
     Yields:
         A path beside it that does not exist yet, with the same suffixes.
@@ -74,7 +78,8 @@ def whole(path: str | Path, durable: bool = False) -> Generator[Path]:
     temporary = path.with_name(f".{writer}-{path.name}")
     try:
         yield temporary
-        raise_if_interrupted()
+        if not even_interrupted:
+            raise_if_interrupted()
         if durable:
             publish(temporary, path)
         else:

@@ -1,5 +1,8 @@
 """Draws poses on images, with different colours for left and right."""
 
+from typing import NamedTuple
+
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -13,12 +16,19 @@ RIGHT: Colour = (255, 120, 20)
 MIDDLE: Colour = (225, 235, 70)
 _OUTLINE: Colour = (15, 15, 15)
 # The colours of people for skeletons without flip pairs.
-_PEOPLE: tuple[Colour, ...] = (
+PEOPLE: tuple[Colour, ...] = (
     *((40, 150, 255), (255, 120, 20), (90, 220, 90), (240, 80, 180)),
     *((225, 235, 70), (120, 230, 230), (190, 120, 255), (255, 90, 90)),
 )
-# A larger canvas costs memory and shows no difference.
-_MAX_PAINTED_SIDE = 4096
+_SHIFT = 4  # OpenCV draws at 16ths of a pixel
+
+
+class _Label(NamedTuple):
+    """The text beside a person, and the keypoints and joint radius of the person."""
+
+    points: np.ndarray
+    text: str
+    radius: float
 
 
 def draw_poses(
@@ -30,6 +40,7 @@ def draw_poses(
     min_score: float = 0.2,
     keypoint_visible: np.ndarray | None = None,
     label: bool = False,
+    ids: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws poses on an image; the pose with the highest score is on top.
 
@@ -46,6 +57,7 @@ def draw_poses(
         keypoint_visible: `[P, K]`. Keypoints for which it is False or 0 are not drawn;
             keypoints that are not finite are never drawn.
         label: Whether the score is written beside each person.
+        ids: `[P]` numbers that are written beside the people; None for none.
 
     Returns:
         A new image `[H, W, 3]` uint8. Pixels away from the poses are unchanged.
@@ -66,25 +78,22 @@ def draw_poses(
             )
         visible &= keypoint_visible > 0
     height, width = image.shape[:2]
-    zoom = min(max(_MAX_PAINTED_SIDE // max(height, width), 1), 4)
-    # Nearest-neighbour enlarging and box averaging leave other pixels unchanged.
-    large = Image.fromarray(image).resize(
-        (width * zoom, height * zoom), Image.Resampling.NEAREST
-    )
-    paint = ImageDraw.Draw(large)
+    drawn = np.ascontiguousarray(image).copy()
+    labels: list[_Label] = []
     for person in np.argsort(scores, kind="stable"):
         shown = visible[person]
         if not scores[person] >= min_score or not shown.any():
             continue
-        # Pillow cannot draw lines to very large coordinates.
+        # OpenCV cannot draw to very large coordinates.
         limit = 4.0 * max(height, width)
         points = np.where(shown[:, None], poses[person], 0.0).clip(-limit, limit)
-        radius = _joint_radius(points[shown], height, width) * zoom
-        points = (points + 0.5) * zoom - 0.5
-        _draw_person(paint, points, shown, skeleton, radius, int(person))
-        if label:
-            _draw_label(paint, points[shown], float(scores[person]), radius)
-    return np.array(large.reduce(zoom))
+        radius = _joint_radius(points[shown], height, width)
+        _draw_person(drawn, points, shown, skeleton, radius, int(person))
+        if label or ids is not None:
+            text = [] if ids is None else [str(ids[person])]
+            text += [f"{scores[person]:.2f}"] if label else []
+            labels.append(_Label(points[shown], " ".join(text), radius))
+    return _labelled(drawn, labels) if labels else drawn
 
 
 def _check(
@@ -113,14 +122,14 @@ def _joint_radius(points: np.ndarray, height: int, width: int) -> float:
 
 def _colours(skeleton: Skeleton, person: int) -> list[Colour]:
     if not skeleton.flip_pairs:
-        return [_PEOPLE[person % len(_PEOPLE)]] * skeleton.num_keypoints
+        return [PEOPLE[person % len(PEOPLE)]] * skeleton.num_keypoints
     sides = {left: LEFT for left, _ in skeleton.flip_pairs}
     sides |= {right: RIGHT for _, right in skeleton.flip_pairs}
     return [sides.get(name, MIDDLE) for name in skeleton.keypoints]
 
 
 def _draw_person(
-    paint: ImageDraw.ImageDraw,
+    paint: np.ndarray,
     points: np.ndarray,
     shown: np.ndarray,
     skeleton: Skeleton,
@@ -145,7 +154,7 @@ def _draw_person(
 
 
 def _draw_limb(
-    paint: ImageDraw.ImageDraw, ends: np.ndarray, radius: float, colour: Colour
+    paint: np.ndarray, ends: np.ndarray, radius: float, colour: Colour
 ) -> None:
     along = ends[1] - ends[0]
     length = np.linalg.norm(along)
@@ -153,26 +162,34 @@ def _draw_limb(
         return
     across = np.array([-along[1], along[0]]) * (radius / length)
     corners = (ends[0] + across, ends[1] + across, ends[1] - across, ends[0] - across)
-    # In Pillow's polygons, integers are the corners of pixels, not their centres.
-    paint.polygon([tuple(corner + 0.5) for corner in corners], fill=colour)
+    cv2.fillConvexPoly(paint, _fixed(corners), colour, cv2.LINE_AA, _SHIFT)
 
 
 def _draw_disc(
-    paint: ImageDraw.ImageDraw, centre: np.ndarray, radius: float, colour: Colour
+    paint: np.ndarray, centre: np.ndarray, radius: float, colour: Colour
 ) -> None:
-    paint.ellipse([*(centre - radius), *(centre + radius)], fill=colour)
+    x, y = _fixed(centre).tolist()
+    size = int(_fixed(radius))
+    cv2.circle(paint, (x, y), size, colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
-def _draw_label(
-    paint: ImageDraw.ImageDraw, points: np.ndarray, score: float, radius: float
-) -> None:
-    size = max(5.0 * radius, 12.0)
-    x, y = points.min(axis=0) - (0.0, 1.6 * size)
-    paint.text(
-        (max(x, 0.0), max(y, 0.0)),
-        f"{score:.2f}",
-        fill=(255, 255, 255),
-        font_size=size,
-        stroke_width=max(int(size / 8), 1),
-        stroke_fill=_OUTLINE,
-    )
+def _fixed(values: object) -> np.ndarray:
+    """Numbers in the parts of a pixel that OpenCV counts in."""
+    return np.round(np.asarray(values) * 2**_SHIFT).astype(np.int32)
+
+
+def _labelled(image: np.ndarray, labels: list[_Label]) -> np.ndarray:
+    drawn = Image.fromarray(image)
+    paint = ImageDraw.Draw(drawn)
+    for points, text, radius in labels:
+        size = max(5.0 * radius, 12.0)
+        x, y = points.min(axis=0) - (0.0, 1.6 * size)
+        paint.text(
+            (max(x, 0.0), max(y, 0.0)),
+            text,
+            fill=(255, 255, 255),
+            font_size=size,
+            stroke_width=max(int(size / 8), 1),
+            stroke_fill=_OUTLINE,
+        )
+    return np.array(drawn)

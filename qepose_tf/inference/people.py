@@ -1,8 +1,9 @@
-"""The people found in one picture."""
+"""The people found in one picture or one frame of a video."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -11,9 +12,18 @@ from qepose_tf.data.coco.results import coco_results
 from qepose_tf.images.decoding import read_image
 from qepose_tf.images.drawing import draw_poses
 from qepose_tf.images.frames import Frame
+from qepose_tf.images.video import Video, VideoFrame
+from qepose_tf.inference.people_tables import data_frame, supervision_objects
 from qepose_tf.skeleton import Skeleton
 
-Source = Path | str | np.ndarray | Image.Image | Frame
+if TYPE_CHECKING:
+    import pandas
+    import supervision
+
+Source = Path | str | np.ndarray | Image.Image | Frame | VideoFrame | Video
+
+
+_ROWS = ("poses", "scores", "keypoint_scores")  # of `ImagePoses`, a row per person
 
 
 @dataclass(frozen=True)
@@ -21,7 +31,7 @@ class Unreadable:
     """A picture that could not be read.
 
     Attributes:
-        source: What was given, or a frame of it.
+        source: What was given, or a frame of it; the `Video` where it ends early.
         reason: One line that names it.
     """
 
@@ -31,16 +41,24 @@ class Unreadable:
 
 @dataclass(frozen=True, eq=False)
 class ImagePoses:
-    """The people found in one picture, best first; `len` counts them.
+    """The people found in one picture or frame, best first; `len` counts them.
+
+    An index, slice or mask of people gives the same picture with these people only.
 
     Attributes:
         source: The path, array or image that was given; of a file of several
-            pictures, as animations are, the `Frame`.
+            pictures, as animations are, the `Frame`, and of a video the `VideoFrame`.
         image_hw: Height and width of the picture, its EXIF orientation applied.
         poses: `[P, K, 2]` float32 (x, y) in the picture's pixels.
         scores: `[P]` float32, the predicted quality of each pose.
         keypoint_scores: `[P, K]` float32.
         skeleton: What the K keypoints are.
+        ids: `[P]` whole numbers that people keep from frame to frame; None where
+            nobody is followed.
+
+    Example:
+        >>> for frame in predictor("clip.mp4"):  # doctest: +SKIP
+        ...     print(frame.frame, frame.seconds, frame.boxes, frame[0].poses)
     """
 
     source: Source
@@ -49,19 +67,49 @@ class ImagePoses:
     scores: np.ndarray
     keypoint_scores: np.ndarray
     skeleton: Skeleton
+    ids: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
 
+    def __getitem__(self, people: Any) -> "ImagePoses":
+        rows = np.atleast_1d(np.arange(len(self))[people])
+        ids = None if self.ids is None else np.asarray(self.ids)[rows]
+        chosen = {name: getattr(self, name)[rows] for name in _ROWS}
+        return replace(self, ids=ids, **chosen)
+
+    def __iter__(self) -> "Iterator[ImagePoses]":
+        return (self[index] for index in range(len(self)))
+
     def __repr__(self) -> str:
         source = self.source
-        if not isinstance(source, str | Path | Frame):
+        if not isinstance(source, str | Path | Frame | VideoFrame):
             source = "x".join(map(str, self.image_hw)) + " px"
         best = f", best score {self.scores[0]:.2f}" if len(self) else ""
         return f"<ImagePoses {source}: {len(self)} people{best}>"
 
+    @property
+    def frame(self) -> int | None:
+        """The frame's number: from 0 in a video, from 1 in an animation or TIFF."""
+        several = isinstance(self.source, Frame | VideoFrame)
+        return self.source.number if several else None
+
+    @property
+    def seconds(self) -> float | None:
+        """When the frame of a video is shown."""
+        return self.source.seconds if isinstance(self.source, VideoFrame) else None
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """`[P, 4]` float32 (x1, y1, x2, y2): the extent of each person's keypoints."""
+        ends = self.poses.min(axis=1), self.poses.max(axis=1)
+        return np.concatenate(ends, axis=1).astype(np.float32)
+
     def pixels(self) -> np.ndarray:
         """The picture, `[H, W, 3]` uint8; a file is read again.
+
+        The newest frame of a video is still there. An older one is decoded again,
+        which takes long, and is gone where the video is a stream.
 
         Raises:
             OSError: The file is no longer there.
@@ -70,12 +118,13 @@ class ImagePoses:
             return self.source
         if isinstance(self.source, Image.Image):
             return np.asarray(self.source.convert("RGB"))
-        if isinstance(self.source, Frame):
+        if isinstance(self.source, Frame | VideoFrame):
             return self.source.pixels()
+        assert not isinstance(self.source, Video)  # people are found in its frames
         return read_image(self.source, exif=True)
 
     def draw(self, min_score: float = 0.2, label: bool = False) -> Image.Image:
-        """The picture with the people drawn over it.
+        """The picture with the people drawn over it, and their ids beside them.
 
         Args:
             min_score: People that score less are not drawn.
@@ -91,6 +140,7 @@ class ImagePoses:
             self.skeleton,
             min_score=min_score,
             label=label,
+            ids=self.ids,
         )
         return Image.fromarray(drawn)
 
@@ -108,3 +158,28 @@ class ImagePoses:
             self.keypoint_scores,
             category_id,
         )
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """The people as a pandas table, a row each.
+
+        Its columns are `frame`, `seconds`, `id`, `score`, the box's `x1`, `y1`, `x2`
+        and `y2`, and `NAME_x`, `NAME_y`, `NAME_score` for every keypoint. What a
+        picture does not have, as `seconds`, is missing (`NA`).
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        return data_frame(self)
+
+    def to_supervision(self) -> "tuple[supervision.KeyPoints, supervision.Detections]":
+        """The people as the package supervision takes them.
+
+        Returns:
+            `supervision.KeyPoints` with a confidence for each keypoint, and
+            `supervision.Detections` with boxes, scores and, where people are
+            followed, `tracker_id`.
+
+        Raises:
+            ImportError: supervision is not installed.
+        """
+        return supervision_objects(self)

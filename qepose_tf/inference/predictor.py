@@ -1,4 +1,4 @@
-"""Poses of the people in pictures: files, folders, globs and arrays."""
+"""Poses of the people in pictures and videos: files, folders, globs and arrays."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -10,8 +10,10 @@ import numpy as np
 from PIL import Image
 
 from qepose_tf.images.decoding import read_image
-from qepose_tf.images.finding import find_images
+from qepose_tf.images.finding import find_sources
 from qepose_tf.images.frames import Frame, FrameReader, frames_of
+from qepose_tf.images.video import Video, VideoFrame, VideoSpan
+from qepose_tf.images.video_sources import is_video
 from qepose_tf.inference.exported_model import ExportedModel
 from qepose_tf.inference.loop import PoseLoop, Read
 from qepose_tf.inference.model_files import detector_of, read_model
@@ -27,7 +29,8 @@ class Predictor:
     """Finds people and their keypoints with a model of any kind.
 
     A picture's short side is brought to `short_side` and its aspect ratio is kept.
-    Pictures of equal padded size run together. EXIF orientation is honoured.
+    Pictures of equal padded size run together. EXIF orientation and the rotation of
+    videos are honoured. Videos are decoded beside the network, a few frames ahead.
 
     Args:
         model: A `PoseEstimator` or `DEKR`, the name of a preset, or the path of a
@@ -44,7 +47,8 @@ class Predictor:
             `Detector`; the model's by default.
 
     Attributes:
-        failures: (source, reason) of each unreadable picture of the last call.
+        failures: (source, reason) of each unreadable picture, frame or video of the
+            last call.
 
     Raises:
         ValueError: A setting is out of range.
@@ -53,6 +57,8 @@ class Predictor:
         >>> predictor = Predictor(model)  # doctest: +SKIP
         >>> for picture in predictor("photos/"):  # doctest: +SKIP
         ...     picture.draw().save("drawn.png")
+        >>> for frame in predictor("clip.mp4", every=5):  # doctest: +SKIP
+        ...     print(frame.frame, frame.seconds, len(frame))
     """
 
     def __init__(
@@ -82,34 +88,43 @@ class Predictor:
             f"min_score={self.min_score}, short_side={self.short_side})"
         )
 
-    def __call__(self, sources: Iterable[Source] | Source) -> Iterator[ImagePoses]:
-        """Yields the poses of each readable picture, in the order given.
+    def __call__(
+        self, sources: Iterable[Source] | Source, **span: Any
+    ) -> Iterator[ImagePoses]:
+        """Yields the poses of each readable picture and frame, in the order given.
 
         Args:
             sources: Paths, folders, glob patterns, `[H, W, 3]` uint8 RGB arrays and
-                PIL images; one or many.
+                PIL images; videos, cameras (`camera:0`) and streams (`rtsp://...`);
+                one or many.
+            **span: `every`, `start` and `stop` of `VideoSpan`: the frames of videos
+                that are looked at.
 
         Raises:
             FileNotFoundError: A path does not exist.
             ValueError: An array is no picture, a folder holds none, or, at the end, no
                 picture at all could be read.
         """
+        VideoSpan(**span)  # a wrong one is told before anything is read
         found: list[Source] = []
         for source in _listed(sources):
             if isinstance(source, str | Path):
-                found += find_images(source)
+                found += find_sources(source)
             else:
                 found.append(source)
-        return self.predict(found)
+        return self.predict(found, **span)
 
-    def predict(self, sources: Iterable[Source] | Source) -> Iterator[ImagePoses]:
+    def predict(
+        self, sources: Iterable[Source] | Source, **span: Any
+    ) -> Iterator[ImagePoses]:
         """As a call, of single files only: no folder or pattern is looked into.
 
-        A file of several pictures, as an animation or a TIFF of several pages, gives a
-        result for each.
+        A file of several pictures, as an animation, a TIFF of several pages or a
+        video, gives a result for each.
 
         Args:
-            sources: Paths, `[H, W, 3]` uint8 RGB arrays or PIL images; one or many.
+            sources: As of a call, but for folders and patterns.
+            **span: As of a call.
 
         Raises:
             ValueError: An array is no picture, or, at the end, no picture at all could
@@ -117,10 +132,12 @@ class Predictor:
                 `failures`.
         """
         any_read = False
-        for found in self.outcomes(sources):
+        for found in self.outcomes(sources, **span):
             if isinstance(found, ImagePoses):
                 any_read = True
                 yield found
+            elif isinstance(found.source, Video):
+                logger.warning("%s", found.reason)
         if not any_read:
             self.refuse_nothing_read()
 
@@ -130,27 +147,35 @@ class Predictor:
         Raises:
             ValueError: There are failures.
         """
-        if self.failures:
-            raise ValueError(
-                f"none of {len(self.failures)} pictures could be read, the first: "
-                f"{self.failures[0][1]}"
-            )
+        if not self.failures:
+            return
+        source, reason = self.failures[0]
+        if len(self.failures) == 1 and isinstance(source, Video):
+            raise ValueError(reason)
+        raise ValueError(
+            f"none of {len(self.failures)} pictures could be read, the first: {reason}"
+        )
 
     def outcomes(
-        self, sources: Iterable[Source] | Source
+        self, sources: Iterable[Source] | Source, **span: Any
     ) -> Iterator[ImagePoses | Unreadable]:
         """As `predict`, with an entry for every picture that cannot be read, too.
 
+        A video that ends before its end, or that is none, has an entry of its own.
+
         Args:
             sources: As of `predict`.
+            **span: As of a call.
 
         Raises:
-            ValueError: An array is no picture.
+            ValueError: An array is no picture, or the span is none.
         """
         self.failures = []
-        for found in self._loop(_pictures(_listed(sources))):
+        pictures = _pictures(_listed(sources), VideoSpan(**span))
+        for found in self._loop(pictures):
             if found.people is None:
-                logger.warning("skipped: %s", found.error)
+                if not isinstance(found.key, Video):  # whoever asks for it says it
+                    self._warn(found.key, str(found.error))
                 self.failures.append((found.key, str(found.error)))
                 yield Unreadable(found.key, str(found.error))
                 continue
@@ -165,20 +190,37 @@ class Predictor:
                 keypoint_scores=keypoint_scores[kept],
                 skeleton=self.skeleton,
             )
+            if isinstance(found.key, VideoFrame):
+                found.key.release()  # a list of results must not hold a whole video
+
+    def _warn(self, source: Source, reason: str) -> None:
+        """Says what cannot be read; of a video's broken frames the first one only."""
+        if isinstance(source, VideoFrame):
+            if source.video.broken_said:
+                return
+            source.video.broken_said = True
+        logger.warning("skipped: %s", reason)
 
 
 def _listed(sources: Iterable[Source] | Source) -> Iterable[Source]:
     """One source as several."""
-    if isinstance(sources, str | Path | np.ndarray | Image.Image | Frame):
+    if isinstance(sources, Source):
         return [sources]
     return sources
 
 
-def _pictures(sources: Iterable[Source]) -> Iterator[tuple[Source, Read]]:
+def _pictures(
+    sources: Iterable[Source], span: VideoSpan
+) -> Iterator[tuple[Source, Read]]:
     """What the loop takes; files of several pictures become their frames."""
     for index, source in enumerate(sources):
         if isinstance(source, np.ndarray):
             _check(index, source)
+        if isinstance(source, str | Path) and is_video(source):
+            source = Video(source, span)
+        if isinstance(source, Video):
+            yield from _video_frames(source)
+            continue
         frames = frames_of(Path(source)) if isinstance(source, str | Path) else []
         if not frames:
             yield source, partial(_pixels, source)
@@ -187,6 +229,15 @@ def _pictures(sources: Iterable[Source]) -> Iterator[tuple[Source, Read]]:
         reader = frames[0].reader.again()
         for frame in frames:
             yield frame, _read_now(reader, frame.number)
+
+
+def _video_frames(video: Video) -> Iterator[tuple[Source, Read]]:
+    """The frames of a video, and the video itself where it ends early."""
+    try:
+        for frame in video.frames():
+            yield frame, frame.pixels
+    except (OSError, ValueError) as error:
+        yield video, _raising(error)
 
 
 def _check(index: int, array: np.ndarray) -> None:
@@ -206,10 +257,11 @@ def _read_now(reader: FrameReader, number: int) -> Read:
     try:
         pixels = reader.read(number)
     except (OSError, ValueError) as error:
-        fault = error
-    else:
-        return lambda: pixels
+        return _raising(error)
+    return lambda: pixels
 
+
+def _raising(fault: OSError | ValueError) -> Read:
     def broken() -> np.ndarray:
         raise fault
 
@@ -221,6 +273,7 @@ def _pixels(source: Source) -> np.ndarray:
         return source
     if isinstance(source, Image.Image):
         return np.asarray(source.convert("RGB"))
-    if isinstance(source, Frame):
+    if isinstance(source, Frame | VideoFrame):
         return source.pixels()
+    assert not isinstance(source, Video)  # its frames are read one by one
     return read_image(source, exif=True)

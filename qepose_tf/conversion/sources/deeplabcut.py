@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from qepose_tf.conversion.labels import Frame, LabelSet, Person, Picture
-from qepose_tf.conversion.places import VIDEO_SUFFIXES, locate, read_text
+from qepose_tf.conversion.places import locate, read_text
 from qepose_tf.conversion.sources.yolo import read_yaml
 from qepose_tf.conversion.videos import video_frame
+from qepose_tf.images.video_sources import VIDEO_SUFFIXES
 
 _HEADS = ("scorer", "individuals", "bodyparts", "coords")
 Column = tuple[str, str, str]  # individual, body part, coordinate

@@ -12,10 +12,11 @@ from qepose_tf.conversion.labels import (
     Picture,
     names_in_order,
 )
-from qepose_tf.conversion.places import VIDEO_SUFFIXES, beside, locate, read_json
+from qepose_tf.conversion.places import beside, locate, read_json
 from qepose_tf.conversion.videos import video_frame
 from qepose_tf.data.coco.content import shown
 from qepose_tf.images.finding import IMAGE_SUFFIXES
+from qepose_tf.images.video_sources import VIDEO_SUFFIXES
 
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before a file's name
 
