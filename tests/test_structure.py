@@ -46,9 +46,13 @@ INNER_ROWS = {
         ("calibration",),
     ),
     "inference": (
-        ("detections", "native_logs", "people", "runtimes", "tracking"),
-        ("detector", "exported_files", "loop", "prediction_files"),
-        ("exported_model",),
+        (
+            *("detections", "native_logs", "people_tables", "runtimes", "tracking"),
+            "video_tables",
+        ),
+        ("people",),
+        ("detector", "exported_files", "following", "loop", "video_files"),
+        ("exported_model", "prediction_files"),
         ("model_files",),
         ("predictor",),
     ),

@@ -78,6 +78,12 @@ Stop = Annotated[
 Table = Annotated[
     bool, typer.Option("--csv", help="Video: also write a table, as DeepLabCut does.")
 ]
+Track = Annotated[
+    bool, typer.Option("--track", help="Video: give each person a number that stays.")
+]
+Smooth = Annotated[
+    bool, typer.Option("--smooth", help="Video: with --track, smooth the poses.")
+]
 Show = Annotated[bool, typer.Option("--show", help="Video: show it in a window.")]
 
 

@@ -21,9 +21,11 @@ from qepose_tf.cli.options import (
     Scales,
     ScoreThreshold,
     Show,
+    Smooth,
     Start,
     Stop,
     Table,
+    Track,
     check_outputs,
     model_and_sources,
     protocol,
@@ -209,6 +211,8 @@ def predict(
     every: Every = 1,
     start: Start = 0.0,
     stop: Stop = None,
+    track: Track = False,
+    smooth: Smooth = False,
     table: Table = False,
     show: Show = False,
     json_file: Json = None,
@@ -233,14 +237,16 @@ def predict(
         for file in find_sources(sources, out)
     ]
     videos = [file for file in files if isinstance(file, Video)]
-    for_videos = {"every": every > 1, "start": start, "stop": stop, "csv": table}
-    for name, given in (for_videos | {"show": show}).items():
+    for_videos = {"every": every > 1, "start": start, "stop": stop, "track": track}
+    for_videos |= {"smooth": smooth, "csv": table, "show": show}
+    for name, given in for_videos.items():
         if given and not videos:
             raise ValueError(f"--{name}: expected a video among the sources, got none")
     results = out / "results.json"
     check_outputs(results, json_file)
     seen = protocol(flip, scales, nms_distance, max_detections, score_threshold)
     window = Window("qepose predict") if show else None
+    seen |= {"track": track, "smooth": smooth}
     predictor = Predictor(model, batch_size=batch_size, min_score=min_score, **seen)
     with progress_bar("predicting") as progress:
         drawings = write_predictions(

@@ -53,8 +53,8 @@ class ImagePoses:
         scores: `[P]` float32, the predicted quality of each pose.
         keypoint_scores: `[P, K]` float32.
         skeleton: What the K keypoints are.
-        ids: `[P]` whole numbers that people keep from frame to frame; None where
-            nobody is followed.
+        ids: `[P]` whole numbers from 1 on that people keep from frame to frame; None
+            where nobody is followed.
 
     Example:
         >>> for frame in predictor("clip.mp4"):  # doctest: +SKIP

@@ -14,8 +14,10 @@ from qepose_tf.images.finding import find_sources
 from qepose_tf.images.frames import Frame, FrameReader, frames_of
 from qepose_tf.images.video import Video, VideoFrame, VideoSpan
 from qepose_tf.images.video_sources import is_video
+from qepose_tf.inference.detections import Detections
 from qepose_tf.inference.exported_model import ExportedModel
-from qepose_tf.inference.loop import PoseLoop, Read
+from qepose_tf.inference.following import Follower
+from qepose_tf.inference.loop import Found, PoseLoop, Read
 from qepose_tf.inference.model_files import detector_of, read_model
 from qepose_tf.inference.people import ImagePoses, Source, Unreadable
 
@@ -43,6 +45,10 @@ class Predictor:
         short_side: In pixels; the model's input size where it is None.
         flip: Look at the mirrored picture, too.
         scales: Look at the picture in these multiples of its size, and merge.
+        track: Give the people of videos ids that stay, see `Tracker`. New people score
+            at least `min_score` and 0.1; poses of people who have been seen before may
+            score half of that.
+        smooth: With `track`, smooth the poses of each person, see `Smoother`.
         **decoding: `nms_distance`, `max_detections` and `score_threshold` of
             `Detector`; the model's by default.
 
@@ -70,8 +76,12 @@ class Predictor:
         short_side: int | None = None,
         flip: bool = False,
         scales: Iterable[float] = (1.0,),
+        track: bool = False,
+        smooth: bool = False,
         **decoding: Any,
     ) -> None:
+        if smooth and not track:
+            raise ValueError("smooth: expected track, too: poses are smoothed by id")
         self.model = read_model(model)
         self.skeleton = self.model.skeleton
         self.batch_size = batch_size
@@ -81,6 +91,7 @@ class Predictor:
         seen = {"short_side": short_side, "flip": flip, "scales": scales}
         detector = detector_of(self.model, **seen, **decoding)
         self._loop = PoseLoop(detector, self.short_side, batch_size)
+        self._follower = Follower(self.skeleton, min_score, smooth) if track else None
 
     def __repr__(self) -> str:
         return (
@@ -179,19 +190,26 @@ class Predictor:
                 self.failures.append((found.key, str(found.error)))
                 yield Unreadable(found.key, str(found.error))
                 continue
-            poses, scores, keypoint_scores = (rows[0] for rows in found.people)
-            # An empty row scores 0 and stays out whatever the threshold is.
-            kept = scores > max(self.min_score, 0.0)
-            yield ImagePoses(
-                source=found.key,
-                image_hw=found.image_hw,
-                poses=poses[kept],
-                scores=scores[kept],
-                keypoint_scores=keypoint_scores[kept],
-                skeleton=self.skeleton,
-            )
+            yield self._people(found, found.people)
             if isinstance(found.key, VideoFrame):
                 found.key.release()  # a list of results must not hold a whole video
+
+    def _people(self, found: Found[Source], people: Detections) -> ImagePoses:
+        """The people of a picture or frame that score enough, or are followed."""
+        poses, scores, keypoint_scores = (rows[0] for rows in people)
+        follower = self._follower
+        # An empty row scores 0 and stays out whatever the threshold is.
+        low = self.min_score if follower is None else follower.low_score
+        kept = scores > max(min(low, self.min_score), 0.0)
+        poses_found = ImagePoses(
+            source=found.key,
+            image_hw=found.image_hw,
+            poses=poses[kept],
+            scores=scores[kept],
+            keypoint_scores=keypoint_scores[kept],
+            skeleton=self.skeleton,
+        )
+        return poses_found if follower is None else follower.follow(poses_found)
 
     def _warn(self, source: Source, reason: str) -> None:
         """Says what cannot be read; of a video's broken frames the first one only."""

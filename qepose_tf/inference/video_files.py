@@ -33,7 +33,8 @@ class VideoFiles:
         video: The video that is looked at.
         stem: The folder and name of the files, without a suffix.
         skeleton: The model's skeleton.
-        min_score: People who score less are in the JSON, but not drawn.
+        min_score: People who score less are in the JSON, but not drawn, unless they are
+            followed.
         table: Whether the CSV is written.
 
     Attributes:
@@ -171,7 +172,8 @@ class VideoFiles:
             found.poses,
             found.scores,
             self._skeleton,
-            min_score=self._min_score,
+            # Who is followed is a person, however low the score is here.
+            min_score=self._min_score if found.ids is None else 0.0,
             ids=found.ids,
         )
         if self._writer is None:
