@@ -18,7 +18,7 @@ def benchmark(
         Path,
         typer.Argument(
             metavar="MODEL|CONFIG",
-            help="A model, or a config.",
+            help="A model, exported file or config.",
         ),
     ] = Path(PEOPLE),
     images: Annotated[
@@ -69,10 +69,13 @@ def benchmark(
     The runtimes are tensorflow, saved_model, tflite, onnx, openvino and all. Each has a
     process of its own, and they take turns. The table holds the median and the 10th
     and 90th percentiles of each call, and how far its poses are from Keras. With
-    --runtime all, every precision is timed unless --precision says which.
+    --runtime all, every precision is timed unless --precision says which. An exported
+    file is timed alone, stage by stage.
     """
     check_outputs(json_file)
     from qepose_tf.benchmark.side_by_side import Settings, side_by_side
+    from qepose_tf.inference.exported_files import format_of
+    from qepose_tf.presets import preset_of
 
     settings = Settings(
         runtimes=runtime or ["tensorflow"],
@@ -84,6 +87,12 @@ def benchmark(
         cpus=threads,
         files=files,
     )
+    if format_of(source) is not None and not preset_of(source):
+        named = {"runtime": runtime, "precision": precision, "peer": peer}
+        _show(
+            _file_report(source, images, settings, named | {"files": files}), json_file
+        )
+        return
     model, weights, contents, calibration = _prepared(source, images)
     report = side_by_side(model, contents, settings, calibration)
     report.facts |= {"model": str(source), "weights": weights, "images": [*contents]}
@@ -94,15 +103,7 @@ def _prepared(source: Path, images: list[str] | None) -> tuple[Any, str, dict, l
     """Returns the model, the origin of its weights, image files and their pixels."""
     from qepose_tf.images.decoding import read_image
 
-    if images:
-        from qepose_tf.images.finding import find_images
-        from qepose_tf.images.readable import readable_images
-
-        found = readable_images(find_images(images), CALIBRATION_IMAGES)
-        contents = {str(file): file.read_bytes() for file in found}
-        pixels = list(found.values())
-    else:
-        contents, pixels = {}, []
+    contents, pixels = _pictures(images)
     if source.suffix in (".yaml", ".yml"):
         from qepose_tf.config.reading import load_config
 
@@ -114,8 +115,7 @@ def _prepared(source: Path, images: list[str] | None) -> tuple[Any, str, dict, l
 
         model = load_model(source)
         made = _made_images(model.input_size)
-    if not contents:
-        contents = {f"made {n}": content for n, content in enumerate(made)}
+    contents = contents or made
     if config is not None:
         settled = [read_image(content, exif=True) for content in contents.values()]
         model = _untrained(config, settled[:SETTLING_IMAGES])
@@ -137,19 +137,49 @@ def _untrained(config: Any, images: list) -> Any:
     return settled_model(skeleton, model_settings(config), images, config.seed)
 
 
-def _made_images(side: int) -> list[bytes]:
-    """Returns made images of `side` x 4/3 `side` px, as JPEG files."""
+def _pictures(images: list[str] | None) -> tuple[dict[str, bytes], list]:
+    """Returns the contents of image files by name, and their pixels."""
+    if not images:
+        return {}, []
+    from qepose_tf.images.finding import find_images
+    from qepose_tf.images.readable import readable_images
+
+    found = readable_images(find_images(images), CALIBRATION_IMAGES)
+    contents = {str(file): file.read_bytes() for file in found}
+    return contents, list(found.values())
+
+
+def _file_report(
+    source: Path, images: list[str] | None, settings: Any, named: dict[str, Any]
+) -> Any:
+    """Returns the times of an exported file."""
+    for name, value in named.items():
+        if value:
+            raise ValueError(
+                f"--{name}: {source} is an exported file, which is timed alone; give "
+                f"the .keras model for --{name}"
+            )
+    from qepose_tf.benchmark.exported_file import time_exported
+    from qepose_tf.inference.exported_model import ExportedModel
+
+    contents, _ = _pictures(images)
+    contents = contents or _made_images(ExportedModel(source).input_size)
+    return time_exported(source, contents, settings)
+
+
+def _made_images(side: int) -> dict[str, bytes]:
+    """Returns made images of `side` x 4/3 `side` px, as JPEG files by name."""
     import io
 
     from PIL import Image
 
     from qepose_tf.images.drawn_image import made_image
 
-    contents = []
+    contents = {}
     for seed in range(SETTLING_IMAGES):
         file = io.BytesIO()
         Image.fromarray(made_image(side, side * 4 // 3, seed)).save(file, "JPEG")
-        contents.append(file.getvalue())
+        contents[f"made {seed}"] = file.getvalue()
     return contents
 
 
@@ -161,13 +191,17 @@ def _show(report: Any, json_file: Path | None) -> None:
             typer.echo(file.read_text(encoding="utf-8"), nl=False)
         return
     facts = report.facts
-    versions = ", ".join(f"{name} {text}" for name, text in facts["versions"].items())
-    typer.echo(
-        f"{facts['model']} ({facts['backbone']} at {facts['input_size']} px), "
-        f"weights {facts['weights']}, "
-        f"batch {facts['batch']}, {facts['runs']} rounds, {facts['cpus']} CPUs"
-    )
-    typer.echo(f"{versions}\n")
+    told = f"batch {facts['batch']}, {facts['runs']} rounds, {facts['cpus']} CPUs"
+    if "backbone" in facts:
+        told = (
+            f"({facts['backbone']} at {facts['input_size']} px), "
+            f"weights {facts['weights']}, {told}"
+        )
+    else:
+        told = f"({facts['format']} {facts['precision']}), {told}"
+    typer.echo(f"{facts['model']} {told}")
+    versions = facts.get("versions", {}).items()
+    typer.echo(", ".join(f"{name} {text}" for name, text in versions) + "\n")
     typer.echo(report.markdown())
     if json_file is not None:
         report.write(json_file)

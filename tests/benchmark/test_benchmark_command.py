@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from qepose_tf.benchmark import stages
+from qepose_tf.benchmark.exported_file import BOXED, DECODE, NETWORK, WHOLE
 from qepose_tf.cli import main
 
 CONFIG = """
@@ -104,3 +105,21 @@ def test_one_clear_line(capsys, model_file, tmp_path, words, message):
 def test_wrong_usage():
     assert run("--frobnicate") == 2
     assert run("model.keras", "--runs", "many") == 2
+
+
+@pytest.mark.slow
+def test_an_exported_file_is_timed_alone(capsys, picture, tmp_path):
+    pytest.importorskip("ai_edge_litert", reason="needs LiteRT")
+    file = tmp_path / "people.tflite"
+    assert main(["export", "people", "--format", "tflite", "--out", str(file)]) == 0
+    capsys.readouterr()
+    report = tmp_path / "report.json"
+    assert run(file, "--images", picture, *QUICK, "--json", report) == 0
+    assert "people.tflite (tflite fp32), batch 1, 1 rounds" in capsys.readouterr().out
+    content = json.loads(report.read_text())
+    rows = {row["name"]: row["median ms"] for row in content["rows"]}
+    assert list(rows) == [DECODE, BOXED, NETWORK, WHOLE]
+    assert min(rows.values()) > 0 and rows[DECODE] < rows[NETWORK]
+    assert content["facts"]["images"] == [str(picture)]
+    line = fails(capsys, file, "--runtime", "onnx")
+    assert line.startswith(f"--runtime: {file} is an exported file")
