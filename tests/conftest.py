@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.counted_skips import CountedSkips
+from tests.forked_process import Forks, forks_in
 
 ROOT = Path(__file__).parent
 # The import of OpenVINO alone reports its use; see `exporting.openvino_ir`.
@@ -33,6 +35,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
+def pytest_collection_finish() -> None:
+    """The garbage collector leaves alone what was imported and collected.
+
+    TensorFlow and the tests are about a million objects that stay to the end, and to
+    walk through them again and again takes more than a twentieth of a session's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+
+
 @pytest.fixture(scope="module")
 def micro_body() -> Iterator[None]:
     """The backbone `tiny` is `MICRO`, for files that test what is not the body."""
@@ -53,6 +66,13 @@ def shallow_body() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(VARIANTS, "tiny", SHALLOW)
         yield
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Starts processes in which TensorFlow and the package are imported already."""
+    with forks_in(tmp_path_factory.mktemp("forks")) as forks:
+        yield forks
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,13 +2,9 @@
 
 import inspect
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import keras
 import pytest
@@ -18,7 +14,6 @@ from qepose_tf.config.reading import dump_config
 from qepose_tf.training.run_folder.state import newest_checkpoint
 from tests.training.test_run import make_config
 
-ROOT = Path(__file__).parents[3]
 # Seconds after which a worker knows that another one is gone; see docs/TRAINING.md.
 NOTICED = 120
 pytestmark = pytest.mark.slow
@@ -35,29 +30,18 @@ def free_ports(count):
             one.close()
 
 
-def process(path, index=None, ports=()):
-    environment = {
-        **os.environ,
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
+def process(forks, path, index=None, ports=()):
+    environment = {"CUDA_VISIBLE_DEVICES": ""}
     if index is not None:
         cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
         task = {"type": "worker", "index": index}
         environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.training.devices.worker", str(path)],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return forks.start("tests.training.devices.worker", path, env=environment)
 
 
-def two_workers(path):
+def two_workers(forks, path):
     ports = free_ports(2)
-    return [process(path, index, ports) for index in range(2)]
+    return [process(forks, path, index, ports) for index in range(2)]
 
 
 def end(processes, seconds):
@@ -87,11 +71,12 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(folder):
+def runs(forks, folder):
     """What one process with two devices and two processes with one report."""
     mirrored = written_config(folder, "mirrored", strategy="mirrored")
     workers = written_config(folder, "workers", strategy="multi_worker_mirrored")
-    ends = end([process(mirrored)], 300) + end(two_workers(workers), 300)
+    ends = end([process(forks, mirrored)], 300)
+    ends += end(two_workers(forks, workers), 300)
     for code, _, errors in ends:
         assert code == 0, errors[-3000:]
     return [json.loads(output.splitlines()[-1]) for _, output, _ in ends]
@@ -118,7 +103,7 @@ def test_the_chief_alone_validates_and_writes(runs, folder):
 
 
 @pytest.fixture(scope="module")
-def bereaved(folder):
+def bereaved(forks, folder):
     """A run whose second worker is killed in the middle of an epoch.
 
     It accumulates, which Keras' own way cannot with several replicas.
@@ -126,7 +111,7 @@ def bereaved(folder):
     settings = {"strategy": "multi_worker_mirrored", "epochs": 100_000}
     settings |= {"accumulate": 2}
     path = written_config(folder, "bereaved", **settings, validate_every=100_000)
-    workers = two_workers(path)
+    workers = two_workers(forks, path)
     checkpoints = folder / "bereaved/checkpoints"
     deadline = time.monotonic() + 300
     while len(list(checkpoints.glob("step-*"))) < 2:
@@ -149,11 +134,11 @@ def test_the_others_end_with_a_clear_line(bereaved):
     assert "start all of them again with the same command" in last
 
 
-def test_the_job_resumes_from_the_checkpoint(bereaved, folder):
+def test_the_job_resumes_from_the_checkpoint(bereaved, forks, folder):
     path, _, _ = bereaved
     checkpoints = folder / "bereaved/checkpoints"
     reached = newest_checkpoint(checkpoints)[1].total_steps
-    workers = two_workers(path)
+    workers = two_workers(forks, path)
     deadline = time.monotonic() + 300
     while newest_checkpoint(checkpoints)[1].total_steps < reached + 2:
         assert workers[0].poll() is None, workers[0].communicate()[1][-3000:]
