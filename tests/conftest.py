@@ -3,12 +3,13 @@
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.counted_skips import CountedSkips
+from tests.exporting.answering_process import answering_process
 from tests.forked_process import Forks, forks_in
 
 ROOT = Path(__file__).parent
@@ -73,6 +74,24 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     """Starts processes in which TensorFlow and the package are imported already."""
     with forks_in(tmp_path_factory.mktemp("forks")) as forks:
         yield forks
+
+
+@pytest.fixture(scope="session")
+def answering() -> Iterator[Callable]:
+    """One process for all SavedModels; see `answering_process`."""
+    with answering_process() as waiting:
+        yield waiting
+
+
+@pytest.fixture(scope="module")
+def one_process(answering: Callable) -> Iterator[None]:
+    """Runs the SavedModels that a file's tests write, for each start takes seconds.
+
+    The tests of the format itself, of the command and of the clients go without it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qepose_tf.exporting.exporter.waiting_process", answering)
+        yield
 
 
 def pytest_configure(config: pytest.Config) -> None:

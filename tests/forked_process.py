@@ -33,10 +33,10 @@ class Forks:
         self._numbers = itertools.count()
 
     def start(self, *words: object, env: dict[str, str] | None = None):
-        """`python -m WORDS` in the root of the repository, as `Popen` would start it.
+        """Starts Python in the root of the repository, as `Popen` would.
 
         Args:
-            *words: A module's name, then its arguments.
+            *words: A module's name or `-c` and code, then arguments.
             env: Variables to set beside those of this process.
         """
         number = next(self._numbers)
@@ -126,7 +126,10 @@ def _become(words: list[str], env: dict[str, str], files: list[str]) -> None:
     os.environ.clear()
     os.environ.update(env)
     sys.argv = words
-    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    if words[0] == "-c":
+        exec(sys.argv.pop(1), {"__name__": "__main__"})
+    else:
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ def test_three_layouts_of_the_same_network_are_the_same_model(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("shallow_body")
+@pytest.mark.usefixtures("shallow_body", "one_process")
 @pytest.mark.parametrize("form", [dekr, mmpose])
 def test_a_checkpoint_gives_the_same_poses_in_every_format(form, tmp_path, capsys):
     out = tmp_path / "dekr.keras"
