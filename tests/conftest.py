@@ -18,14 +18,14 @@ sys.modules.setdefault("openvino_telemetry", None)
 
 # The file that a worker takes last bounds the whole: these are taken first.
 LONGEST = (
-    *("training/test_survival.py", "test_tutorial.py"),
-    "training/devices/test_multi_worker.py",
-    *("experiments/ablation/test_check.py", "test_debug_run.py"),
-    *("training/devices/test_mirrored.py", "exporting/formats/test_saved_model.py"),
+    *("training/test_survival.py", "test_tutorial.py", "benchmark/test_scripts.py"),
+    *("test_debug_run.py", "training/devices/test_multi_worker.py"),
+    *("experiments/ablation/test_check.py", "weights/test_dekr.py"),
+    *("training/devices/test_mirrored.py", "training/test_precision.py"),
+    *("benchmark/test_side_by_side.py", "exporting/formats/test_saved_model.py"),
     *("exporting/formats/test_tflite.py", "exporting/formats/test_openvino.py"),
-    *("benchmark/test_side_by_side.py", "training/test_precision.py"),
     *("weights/test_timm_parity.py", "exporting/test_export_command.py"),
-    *("training/test_run.py", "training/test_step.py", "benchmark/test_scripts.py"),
+    *("training/test_run.py", "training/test_step.py", "models/test_dekr.py"),
     *("training/test_freezing.py", "examples/test_clients.py", "test_front_door.py"),
 )
 
