@@ -14,6 +14,8 @@ PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # TensorFlow's start-up notices would hide what the commands print.
 export TF_CPP_MIN_LOG_LEVEL := 3
+# Else each of the processes that the tests start would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install quickstart test test-fast test-jax lint overfit-coco
 .PHONY: people ablation ablation-check export-check bench install-timm install-browser

@@ -16,7 +16,7 @@ from qepose_tf.skeleton import Skeleton
 from qepose_tf.training.run import train
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_process")]
 
 
 @pytest.fixture(scope="module")

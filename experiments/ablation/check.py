@@ -56,26 +56,44 @@ def row_files(rows: tuple[str, ...] = ()) -> list[Path]:
     return [files[row] for row in rows or files]
 
 
-def check_row(path: Path, folder: Path, **smaller: Any) -> RowCheck:
+def row_settings(path: Path, smaller: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Arguments of `PoseEstimator` for the check of a row.
+
+    Args:
+        path: The config.
+        smaller: Arguments that replace the config's; of `head`, only what it names.
+    """
+    settings = model_settings(load_config(path))
+    smaller = smaller or {}
+    # With momentum 0, the statistics of the step are used at once. The initial ones do
+    # not normalise a deep network, and its poses are too large to be compared.
+    check = {"input_size": CHECK_SIZE, "batch_norm": {"momentum": 0.0}}
+    head = {**settings["head"], **smaller.get("head", {})}
+    return {**settings, **check, **smaller, "head": head}
+
+
+def check_row(
+    path: Path,
+    folder: Path,
+    exported: tuple[str, ...] = EXPORTED,
+    smaller: dict[str, Any] | None = None,
+) -> RowCheck:
     """Builds, trains a step, saves, reads and exports the model of a row's config.
 
     Args:
         path: The config.
         folder: The folder of the files, which are kept.
-        **smaller: Arguments of the model that replace the config's.
+        exported: The formats that the model is exported in.
+        smaller: As `row_settings` takes it.
 
     Raises:
         ValueError: A weight did not change, or a copy does not give the same poses.
     """
     started = time.monotonic()
     config = load_config(path)
-    # With momentum 0, the statistics of the step are used at once. The initial ones do
-    # not normalise a deep network, and its poses are too large to be compared.
-    check = {"input_size": CHECK_SIZE, "batch_norm": {"momentum": 0.0}}
-    settings: dict[str, Any] = {**model_settings(config), **check, **smaller}
     keras.utils.set_random_seed(config.seed)
     skeleton = Skeleton.load(config.skeleton, config.data.categories)
-    model = NETWORKS[config.model.network](skeleton, **settings)
+    model = NETWORKS[config.model.network](skeleton, **row_settings(path, smaller))
     loss = _train_a_step(model, path)
     bias = model.get_layer(_SCORES[config.model.network]).bias
     bias.assign(bias + _TYPICAL_SCORE)
@@ -84,7 +102,7 @@ def check_row(path: Path, folder: Path, **smaller: Any) -> RowCheck:
     _check_same(model, load_model(file), file)
     differences = {}
     with Exporter(model) as exporter:
-        for name in EXPORTED:
+        for name in exported:
             comparison = exporter.write(name, folder / f"exported.{name}")
             differences[name] = comparison.max_pose_difference_px
     seconds = round(time.monotonic() - started, 1)

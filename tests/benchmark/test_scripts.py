@@ -221,7 +221,7 @@ def test_steps_of_different_losses_are_not_compared(training):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 def test_sparse_beside_dense(tmp_path):
     words = ("--backbone", "tiny", "--size", 64, "--batch", 2)
-    report = report_of("training.py", tmp_path, *words)
+    report = report_of(Path(__file__).with_name("micro_training.py"), tmp_path, *words)
     rows = report["rows"]
     steps = ["sparse", "dense", "first hop only", "sparse", "sparse", "sparse"]
     assert [row["step"] for row in rows] == steps

@@ -30,6 +30,7 @@ def small_products(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_process")
 def test_every_runtime_takes_its_turn(model, contents):
     settings = Settings(INSTALLED, batch=2, runs=2, warmup=0)
     report = side_by_side(model, contents, settings)

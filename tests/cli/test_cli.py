@@ -1,7 +1,6 @@
 """The commands from words to exit codes; what they compute is tested elsewhere."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -321,26 +320,20 @@ def test_export_writes_and_compares(capsys, tmp_path, model_file):
 
 
 @pytest.mark.slow
-def test_exit_codes_of_the_training_script():
-    def run(*words: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "train_tf.py", *words],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        )
+def test_exit_codes_of_the_training_script(forks):
+    def run(*words: str) -> tuple[int, str, str]:
+        process = forks.start("train_tf", *words)
+        return process.wait(), *process.communicate()
 
-    assert run().returncode == 2
-    failed = run("train.epoch=3", "--config", "configs/debug.yaml", "seed=1")
-    assert failed.returncode == 1
-    assert failed.stdout == ""
-    assert failed.stderr == (
+    assert run()[0] == 2
+    words = ("train.epoch=3", "--config", "configs/debug.yaml", "seed=1")
+    assert run(*words) == (
+        1,
+        "",
         "qepose: command line: unknown key train.epoch = 3, "
-        "did you mean train.epochs?\n"
+        "did you mean train.epochs?\n",
     )
-    assert run("--help").returncode == 0
+    assert run("--help")[0] == 0
 
 
 def test_the_command_line_starts_without_tensorflow():

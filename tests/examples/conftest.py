@@ -33,10 +33,11 @@ def model():
 
 
 @pytest.fixture(scope="session")
-def exported(model, tmp_path_factory):
+def exported(model, answering, tmp_path_factory):
     """The path of the model's export in a format; each is written once."""
     folder = tmp_path_factory.mktemp("exported")
-    with Exporter(model) as exporter:
+    with Exporter(model) as exporter, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qepose_tf.exporting.exporter.waiting_process", answering)
 
         @functools.cache
         def path(format: str) -> Path:

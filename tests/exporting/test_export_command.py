@@ -175,17 +175,12 @@ def test_the_terminal_shows_the_report_and_nothing_else(model_file, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_nothing(model_file, tmp_path):
+def test_ctrl_c_leaves_nothing(forks, model_file, tmp_path):
     out = tmp_path / "new" / "pose"
     words = ["export", model_file, "--format", "saved_model", "--out", out]
     # A shell's background job would ignore the signal, and so would its children.
     restore = "import signal; signal.signal(2, signal.default_int_handler); "
-    process = subprocess.Popen(
-        [sys.executable, "-c", restore + CLI, *map(str, words)],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = forks.start("-c", restore + CLI, *words)
     until = time.monotonic() + 120
     while not (out.is_dir() and list(out.iterdir())):
         assert process.poll() is None, process.communicate()[1]

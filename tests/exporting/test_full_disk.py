@@ -4,7 +4,7 @@ import pytest
 
 from tests.small_disk import mounted_disk
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_process")]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def point_model(keypoints, distance):
     return model
 
 
-@pytest.mark.usefixtures("micro_body")
+@pytest.mark.usefixtures("micro_body", "one_process")
 @pytest.mark.parametrize(
     ("format", "package", "keypoints"),
     [

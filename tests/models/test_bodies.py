@@ -214,6 +214,7 @@ def test_the_example_of_the_documentation():
 
 @pytest.mark.slow
 @needs_tensorflow
+@pytest.mark.usefixtures("one_process")
 @pytest.mark.parametrize("make", [mobilenet, Pyramidal])
 def test_a_body_of_the_user_s_own_is_exported(make, tmp_path):
     """The exporter holds each file's poses to the model's itself."""

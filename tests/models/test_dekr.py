@@ -25,8 +25,13 @@ def lively(model, seed=0):
     return model
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_body(micro_body):
+    """What is tested here is the head."""
+
+
 @pytest.fixture(scope="module")
-def model():
+def model(small_body):
     """Not to be changed; every setting that a file must keep differs from default."""
     keras.utils.set_random_seed(0)
     return lively(

@@ -13,7 +13,7 @@ from tests.training.devices.mirrored_losses import SIDE, batches
 STEPS = 50
 # Of the mean loss of ten steps, as a share of float32's.
 BAND = 0.01
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shallow_body")]
 
 
 def corner(images, facts):
@@ -43,7 +43,7 @@ def losses_of(precision):
 
 
 @pytest.fixture(scope="module")
-def float32():
+def float32(shallow_body):
     return losses_of("float32")[0]
 
 

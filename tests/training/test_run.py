@@ -1,12 +1,8 @@
 import csv
 import json
 import logging
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -23,7 +19,6 @@ from qepose_tf.training.callbacks.validation import COLUMNS
 from qepose_tf.training.run import train
 from qepose_tf.training.run_folder.state import newest_checkpoint
 
-ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("micro_body")]
 
 
@@ -262,20 +257,6 @@ def test_a_nan_stops_the_run_and_leaves_the_good_checkpoint(folder, tmp_path):
     assert len(rows_of(tmp_path)) == 1
 
 
-SCRIPT = """
-import logging, signal, sys
-from qepose_tf.models.hrnet import VARIANTS
-from tests.micro_body import MICRO
-VARIANTS["tiny"] = MICRO
-signal.signal(signal.SIGINT, signal.default_int_handler)
-logging.basicConfig(level=logging.WARNING, format="%(message)s")
-from qepose_tf.config.reading import load_config
-from qepose_tf.training.building import steps_per_epoch
-from qepose_tf.training.run import train
-train(load_config(sys.argv[1]), progress=False)
-"""
-
-
 def wait_for(path, process, seconds=600):
     deadline = time.monotonic() + seconds
     while not (path.exists() and path.read_text().count("\n") > 1):
@@ -284,18 +265,13 @@ def wait_for(path, process, seconds=600):
         time.sleep(0.1)
 
 
-def test_ctrl_c_leaves_a_usable_checkpoint(folder, tmp_path):
+def test_ctrl_c_leaves_a_usable_checkpoint(forks, folder, tmp_path):
     config = make_config(
         folder, run_dir=tmp_path / "run", epochs=100_000, validate_every=100_000
     )
     dump_config(config, tmp_path / "config.yaml")
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(tmp_path / "config.yaml")],
-        cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    words = ("train_tf.py", "--config", tmp_path / "config.yaml")
+    process = forks.start("tests.micro_body", *words)
     try:
         wait_for(tmp_path / "run/log.csv", process)
         process.send_signal(signal.SIGINT)

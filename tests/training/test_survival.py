@@ -2,13 +2,9 @@
 
 import csv
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,21 +17,9 @@ from tests.micro_body import MICRO
 from tests.small_disk import mounted_disk
 from tests.training.test_run import make_config
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ("-m", "tests.micro_body", "train_tf.py")
+SCRIPT = ("tests.micro_body", "train_tf.py")
 TIMES = {"images_per_second", "data_wait"}
 pytestmark = pytest.mark.slow
-
-
-def command(*words):
-    return subprocess.Popen(
-        [sys.executable, *map(str, words)],
-        cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def finished(process, seconds):
@@ -56,10 +40,10 @@ def rows_of(run):
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory):
+def killed(forks, tmp_path_factory):
     """A run killed twenty times beside a whole one, and how each process ended."""
     folder = tmp_path_factory.mktemp("killed")
-    process = command("-m", "tests.training.killed_runs", folder, 20, 0)
+    process = forks.start("tests.training.killed_runs", folder, 20, 0)
     output, errors = finished(process, 1500)
     assert process.returncode == 0, errors[-3000:]
     return folder, json.loads(output.splitlines()[-1])
@@ -109,12 +93,12 @@ def wait_for(condition, process, seconds=300):
         time.sleep(0.1)
 
 
-def test_sigterm_ends_with_a_checkpoint_and_a_code_that_says_resume_me(tmp_path):
+def test_sigterm_ends_with_a_checkpoint_and_a_code_that_says_resume_me(forks, tmp_path):
     run = tmp_path / "run"
     config = make_config(tmp_path, run_dir=run, epochs=100_000, validate_every=100_000)
     dump_config(config, tmp_path / "long.yaml")
     words = (*SCRIPT, "--config", tmp_path / "long.yaml")
-    process = command(*words)
+    process = forks.start(*words)
     wait_for((run / "log.csv").exists, process)
     process.send_signal(signal.SIGTERM)
     _, errors = finished(process, 120)
@@ -125,7 +109,7 @@ def test_sigterm_ends_with_a_checkpoint_and_a_code_that_says_resume_me(tmp_path)
     _, state = newest_checkpoint(run / "checkpoints")
     reached = state.total_steps
     assert reached > 0
-    process = command(*words)
+    process = forks.start(*words)
     wait_for(
         lambda: newest_checkpoint(run / "checkpoints")[1].total_steps > reached, process
     )
@@ -141,11 +125,11 @@ def small_disk(tmp_path):
         yield folder
 
 
-def test_a_full_disk_is_told_and_the_good_checkpoint_stays(tmp_path, small_disk):
+def test_a_full_disk_is_told_and_the_good_checkpoint_stays(forks, tmp_path, small_disk):
     run = small_disk / "run"
     config = make_config(tmp_path, run_dir=run, epochs=1000, validate_every=1000)
     dump_config(config, tmp_path / "long.yaml")
-    process = command(*SCRIPT, "--config", tmp_path / "long.yaml")
+    process = forks.start(*SCRIPT, "--config", tmp_path / "long.yaml")
     wait_for(lambda: len(list(run.glob("checkpoints/step-*"))) > 1, process)
     with open(small_disk / "other", "wb", buffering=0) as file, suppress(OSError):
         while file.write(bytes(2**20)):

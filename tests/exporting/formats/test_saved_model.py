@@ -12,6 +12,11 @@ from qepose_tf.exporting.checks.comparison import compare
 from qepose_tf.exporting.checks.reference import keras_any_size
 from qepose_tf.exporting.pose_json import describe
 from qepose_tf.images.drawn_image import made_image
+from qepose_tf.models.hrnet import VARIANTS
+from qepose_tf.models.pose_estimator import PoseEstimator
+from qepose_tf.skeleton import COCO
+from tests.micro_body import MICRO
+from tests.models.conftest import moderate
 
 pytestmark = pytest.mark.slow
 
@@ -48,8 +53,13 @@ def test_export_compares_what_it_wrote(exported):
     assert comparison.max_score_difference < 1e-4
 
 
-def test_a_version_is_named_by_its_number(model, exported, tmp_path):
-    with Exporter(model) as exporter:
+def test_a_version_is_named_by_its_number(
+    answering, model, exported, monkeypatch, tmp_path
+):
+    monkeypatch.setitem(VARIANTS, "tiny", MICRO)
+    monkeypatch.setattr("qepose_tf.exporting.exporter.waiting_process", answering)
+    small = PoseEstimator(COCO, backbone="tiny", input_size=64)
+    with Exporter(moderate(small)) as exporter:
         exporter.write("saved_model", tmp_path / "pose" / "7")
     assert (tmp_path / "pose" / "7" / "saved_model.pb").is_file()
     with pytest.raises(FileExistsError, match="1: exists"):

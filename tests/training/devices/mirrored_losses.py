@@ -69,8 +69,7 @@ def main(name, *keys):
     )
     keras.utils.set_random_seed(0)
     strategy = make_strategy(name, num_gpus=0)
-    if keys:
-        VARIANTS["tiny"] = MICRO
+    VARIANTS["tiny"] = MICRO
     with strategy.scope():
         model = PoseEstimator(
             COCO, backbone="tiny", input_size=SIDE, batch_norm={"synchronized": True}

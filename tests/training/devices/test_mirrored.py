@@ -1,28 +1,16 @@
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
 
 
-def reports_of(*commands):
+def reports_of(forks, *commands):
     """What several processes report, side by side."""
-    environment = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {"CUDA_VISIBLE_DEVICES": "-1"}
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.training.devices.mirrored_losses", *words],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        forks.start("tests.training.devices.mirrored_losses", *words, env=environment)
         for words in commands
     ]
     reports = []
@@ -39,9 +27,9 @@ def reports_of(*commands):
 
 
 @pytest.fixture(scope="module")
-def runs():
+def runs(forks):
     """What one device and two devices report."""
-    return reports_of(["one_device"], ["mirrored"])
+    return reports_of(forks, ["one_device"], ["mirrored"])
 
 
 def test_the_devices_are_one_and_two(runs):
@@ -68,11 +56,11 @@ def test_metrics_of_the_epoch_are_those_of_one_device(runs):
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained(forks):
     """As `qepose train` does it, with all that looks at gradients or weights."""
     keys = ["gradient_clip_norm=0.05", "ema_momentum=0.5", "non_finite=skip"]
     keys += ["learning_rate=0.00001", "optimizer=adamw", "weight_decay=0.1"]
-    return reports_of(["one_device", *keys], ["mirrored", *keys])
+    return reports_of(forks, ["one_device", *keys], ["mirrored", *keys])
 
 
 def test_clipping_and_averages_are_those_of_one_device(trained):
