@@ -62,6 +62,20 @@ def test_somebody_who_is_away_for_too_long_is_somebody_else():
     assert track(Tracker(COCO, lost_seconds=1.25), hidden)[-1] == [1]
 
 
+def test_two_who_were_lost_together_are_told_apart_by_their_size():
+    """Both walk behind a post, meet there, and come out where the other was."""
+    small, large = STANDING * 0.8, STANDING
+
+    def both(t):
+        return np.stack([small + [150 - 50 * t, 0], large + [50 + 50 * t, 0]])
+
+    frames = [both(t) for t in np.arange(40) * DT]
+    hidden = [p if not 20 <= n < 35 else p[:0] for n, p in enumerate(frames)]
+    hidden[35] = frames[35][1:]  # the large one is seen first
+    found = track(Tracker(COCO), hidden)
+    assert found[19] == [1, 2] and found[35] == [2] and found[36] == [1, 2]
+
+
 def test_a_newcomer_gets_the_next_id_at_once():
     tracker = Tracker(COCO)
     frames = [at((0, 0), (90, 0))] * 4 + [at((300, 0), (0, 0), (90, 0))] * 4
