@@ -63,17 +63,22 @@ def test_somebody_who_is_away_for_too_long_is_somebody_else():
 
 
 def test_two_who_were_lost_together_are_told_apart_by_their_size():
-    """Both walk behind a post, meet there, and come out where the other was."""
-    small, large = STANDING * 0.8, STANDING
+    """Behind a post, a small person stands where the large one comes out.
 
-    def both(t):
-        return np.stack([small + [150 - 50 * t, 0], large + [50 + 50 * t, 0]])
-
-    frames = [both(t) for t in np.arange(40) * DT]
-    hidden = [p if not 20 <= n < 35 else p[:0] for n, p in enumerate(frames)]
-    hidden[35] = frames[35][1:]  # the large one is seen first
-    found = track(Tracker(COCO), hidden)
-    assert found[19] == [1, 2] and found[35] == [2] and found[36] == [1, 2]
+    The small one was seen later, so that its place is the more certain one.
+    """
+    frames = []
+    for n in range(40):
+        large = STANDING + [100 - 1.5 * n, 0]
+        small = STANDING * 0.85 + [52 + 2 * (34 - n), 0]
+        seen = [n < 20 or n >= 34, n < 26 or n >= 38]
+        frames.append(np.stack([large, small])[seen])
+    tracker = Tracker(COCO)
+    found = [
+        tracker.update(poses, np.array([0.9, 0.8])[: len(poses)], number * DT).tolist()
+        for number, poses in enumerate(frames)
+    ]
+    assert found[19] == [1, 2] and found[34] == [1] and found[38] == [1, 2]
 
 
 def test_a_newcomer_gets_the_next_id_at_once():
