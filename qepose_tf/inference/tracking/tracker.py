@@ -15,6 +15,8 @@ NO_TRACK = -1
 # With 0, lost tracks take over others' people; with 1, too few find theirs again
 # (docs/DECISIONS.md).
 _CERTAINTY_POWER = 0.25
+# How much the size of a pose may differ from its track's, as a logarithm: 15 %.
+_SIZE_TOLERANCE = 0.15
 
 
 @dataclass(frozen=True)
@@ -172,9 +174,10 @@ class Tracker:
             self._sigmas,
             self._motion.covariances[..., 0],
         )
+        weights = self._weights(pair_scales)
         track_of = np.full(len(poses), NO_TRACK)
         for found in (high, low):
-            self._match(similarity, found, track_of)
+            self._match(similarity, weights, found, track_of)
         ids = np.append(self._ids, NO_TRACK)[track_of]  # NO_TRACK is the last entry
         self._correct(poses, pair_scales, track_of, step)
         self._end()
@@ -218,18 +221,29 @@ class Tracker:
         known = np.isfinite(poses[..., 0]).mean(axis=1)  # [N]
         return self._motion.scales[:, None] ** (1 - known) * scales**known
 
+    def _weights(self, pair_scales: np.ndarray) -> np.ndarray:
+        """What each pair counts, `[T, N]`: by certainty, and by how equal sizes are.
+
+        Where a track's place is uncertain, many people are alike to it; the size still
+        tells them apart.
+        """
+        certainty = self._motion.certainty(self._sigmas)[:, None]
+        change = np.log(pair_scales / self._motion.scales[:, None]) / _SIZE_TOLERANCE
+        return certainty**_CERTAINTY_POWER * np.exp(-0.5 * np.square(change))
+
     def _match(
-        self, similarity: np.ndarray, found: np.ndarray, track_of: np.ndarray
+        self,
+        similarity: np.ndarray,
+        weights: np.ndarray,
+        found: np.ndarray,
+        track_of: np.ndarray,
     ) -> None:
         """Assigns the poses `found` to tracks that have no pose yet, in place."""
         tracks = np.setdiff1d(np.arange(len(self._ids)), track_of)
         if len(tracks) and len(found):
-            weights = self._motion.certainty(self._sigmas)[tracks] ** _CERTAINTY_POWER
-            rows, columns = best_pairs(
-                similarity[np.ix_(tracks, found)],
-                self.settings.min_similarity,
-                weights[:, None],
-            )
+            pairs = np.ix_(tracks, found)
+            least = self.settings.min_similarity
+            rows, columns = best_pairs(similarity[pairs], least, weights[pairs])
             track_of[found[columns]] = tracks[rows]
 
     def _correct(

@@ -62,6 +62,25 @@ def test_somebody_who_is_away_for_too_long_is_somebody_else():
     assert track(Tracker(COCO, lost_seconds=1.25), hidden)[-1] == [1]
 
 
+def test_two_who_were_lost_together_are_told_apart_by_their_size():
+    """Behind a post, a small person stands where the large one comes out.
+
+    The small one was seen later, so that its place is the more certain one.
+    """
+    frames = []
+    for n in range(40):
+        large = STANDING + [100 - 1.5 * n, 0]
+        small = STANDING * 0.85 + [52 + 2 * (34 - n), 0]
+        seen = [n < 20 or n >= 34, n < 26 or n >= 38]
+        frames.append(np.stack([large, small])[seen])
+    tracker = Tracker(COCO)
+    found = [
+        tracker.update(poses, np.array([0.9, 0.8])[: len(poses)], number * DT).tolist()
+        for number, poses in enumerate(frames)
+    ]
+    assert found[19] == [1, 2] and found[34] == [1] and found[38] == [1, 2]
+
+
 def test_a_newcomer_gets_the_next_id_at_once():
     tracker = Tracker(COCO)
     frames = [at((0, 0), (90, 0))] * 4 + [at((300, 0), (0, 0), (90, 0))] * 4
