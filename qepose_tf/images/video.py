@@ -17,7 +17,6 @@ from qepose_tf.images.video_decoding import Decoded, VideoDecoder
 from qepose_tf.images.video_opening import (
     fault,
     open_video,
-    orientation_of_frame,
     pyav,
     video_stream,
 )
@@ -25,7 +24,6 @@ from qepose_tf.images.video_sources import is_stream, shown_name
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.video.frame import VideoFrame as DecodedFrame
 
 logger = logging.getLogger(__name__)
 
@@ -204,8 +202,9 @@ class Video:
         if not is_stream(self.source):
             with open_video(self.source) as container:
                 for found in VideoDecoder(container, False).frames(frame.time):
-                    if found.time == frame.time and found.picture is not None:
-                        return _upright(found.picture)
+                    pixels = _upright(found) if found.time == frame.time else None
+                    if pixels is not None:
+                        return pixels
                     if found.time > frame.time:
                         break
         raise OSError(
@@ -298,11 +297,9 @@ class Video:
         """The frame, if it is its turn."""
         if self._first is None:
             self._first = decoded.number
-        picture = decoded.picture
-        self.broken += picture is None
+        self.broken += decoded.picture is None
         if (decoded.number - self._first) % self.span.every == 0:
-            pixels = None if picture is None else _upright(picture)
-            yield VideoFrame(self, decoded, pixels)
+            yield VideoFrame(self, decoded, _upright(decoded))
 
 
 def results_of(sources: Iterable[object]) -> int | None:
@@ -333,6 +330,8 @@ def _exact(seconds: float) -> Fraction:
     return Fraction(str(seconds))
 
 
-def _upright(picture: "DecodedFrame") -> np.ndarray:
-    pixels = picture.to_ndarray(format="rgb24")
-    return turned(pixels, orientation_of_frame(picture))
+def _upright(decoded: Decoded) -> np.ndarray | None:
+    """The pixels of a frame; None where it is broken."""
+    if decoded.picture is None:
+        return None
+    return turned(decoded.picture.to_ndarray(format="rgb24"), decoded.orientation)

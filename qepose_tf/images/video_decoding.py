@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame as DecodedFrame
 
-from qepose_tf.images.orientation import QUARTER_TURNS
+from qepose_tf.images.orientation import QUARTER_TURNS, UPRIGHT
 from qepose_tf.images.video_opening import orientation_of_frame, video_stream
 
 # Formats whose clock starts anywhere, so that only differences of times say something.
@@ -32,6 +32,7 @@ class Decoded(NamedTuple):
         duration: In seconds; 0 where the file does not say it.
         tick: The unit of the file's times, in seconds.
         aspect: Width by height of an upright pixel; 0 where the file does not say it.
+        orientation: That of EXIF which brings the picture upright.
         picture: PyAV's frame; None where it is broken.
     """
 
@@ -40,6 +41,7 @@ class Decoded(NamedTuple):
     duration: Fraction
     tick: Fraction
     aspect: Fraction
+    orientation: int
     picture: "DecodedFrame | None"
 
 
@@ -95,6 +97,7 @@ class VideoDecoder:
         # never shown, two of an interlaced video are one frame, and a stream is joined
         # anywhere.
         self._sure = not live and self._stream.codec_context.name not in _HIDING
+        self._orientations: dict[int, int] = {}  # by PyAV's rotation
         self._gone: set[Fraction] = set()  # the times of broken frames
         self._seen = 0  # packets of pictures
         # Where the last packet ends: of any stream, and of the pictures.
@@ -119,16 +122,23 @@ class VideoDecoder:
             if start > 0 and time < start:
                 continue  # between the last key frame and the start
             number = number or bisect.bisect_left(places, time)
-            aspect = self._aspect(picture)
-            yield Decoded(number, time, duration, self._base, aspect, picture)
+            turn = UPRIGHT if picture is None else self._orientation(picture)
+            aspect = self._stream.sample_aspect_ratio or Fraction(0)
+            if aspect and turn in QUARTER_TURNS:
+                aspect = 1 / aspect
+            yield Decoded(number, time, duration, self._base, aspect, turn, picture)
             number += 1
 
-    def _aspect(self, picture: "DecodedFrame | None") -> Fraction:
-        aspect = self._stream.sample_aspect_ratio or Fraction(0)
-        if not aspect or picture is None:
-            return Fraction(0)
-        quarter_turn = orientation_of_frame(picture) in QUARTER_TURNS
-        return 1 / aspect if quarter_turn else aspect
+    def _orientation(self, picture: "DecodedFrame") -> int:
+        """The EXIF orientation of a frame, looked up once for each rotation.
+
+        A frame whose side data were asked for refers to itself, so that its memory is
+        free only when Python's collector comes by: 130 MiB of small frames.
+        """
+        rotation = picture.rotation
+        if rotation not in self._orientations:
+            self._orientations[rotation] = orientation_of_frame(picture)
+        return self._orientations[rotation]
 
     def ended_early(self) -> str | None:
         """Says, after the last frame, in what way the file is shorter than it says."""

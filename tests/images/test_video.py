@@ -1,5 +1,6 @@
 """Frames, numbers, times and turns of videos, counted with PyAV beside."""
 
+import gc
 import itertools
 import logging
 import subprocess
@@ -274,6 +275,19 @@ def test_reading_stops_where_nobody_asks_any_more(folder):
     assert threading.active_count() == before + 1
     frames.close()
     assert threading.active_count() == before
+
+
+def test_no_frame_waits_for_the_collector(folder):
+    """What refers to itself keeps its pixels until Python looks for such circles."""
+    path = write_video(folder / "circles.mp4", 120)
+    gc.collect()
+    gc.disable()
+    try:
+        for frame in Video(path).frames():
+            frame.pixels()
+        assert gc.collect() < 60
+    finally:
+        gc.enable()
 
 
 def test_the_package_does_not_import_pyav(folder):
