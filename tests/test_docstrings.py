@@ -16,7 +16,11 @@ MODULES = [
     if RUN.search(path.read_text(encoding="utf-8"))
 ]
 # They build a model.
-SLOW = ("qepose_tf.models.bodies", "qepose_tf.models.pose_estimator")
+SLOW = (
+    "qepose_tf.models.bodies",
+    "qepose_tf.models.image_model",
+    "qepose_tf.models.pose_estimator",
+)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ class ImageModel(keras.Model):
             FileNotFoundError: There is no such file.
 
         Example:
+            >>> from qepose_tf import PoseEstimator
             >>> dogs = Skeleton("dogs", ("nose", "tail"), (), (), (0.05, 0.1))
             >>> model = PoseEstimator.from_preset("people", skeleton=dogs)
             >>> model.skeleton.keypoints

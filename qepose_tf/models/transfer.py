@@ -118,6 +118,7 @@ def transfer(source: PoseModel, target: PoseModel) -> Transfer:
             is not. Nothing was copied then.
 
     Example:
+        >>> from qepose_tf import PoseEstimator
         >>> trained = PoseEstimator("coco", backbone="tiny", input_size=64)
         >>> new = PoseEstimator("crowdpose", backbone="tiny", input_size=64)
         >>> transfer(trained, new).fresh

@@ -26,6 +26,7 @@ def frame_of(video, number, seconds):
         duration=Fraction(0),
         tick=Fraction(1, 1000),
         aspect=Fraction(0),
+        orientation=1,
         picture=None,
     )
     return VideoFrame(video, decoded, None)
