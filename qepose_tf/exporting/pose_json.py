@@ -4,10 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from qepose_tf.models.pose_model import PoseModel
+from qepose_tf.models.pose_model import PoseModel, network_of
 
 FILE = "pose.json"
 SCHEMA = 1
+
+# What the scores of each network are.
+_SCORES = {
+    "pose_estimator": "predicted OKS",
+    "dekr": "the centre's heat times the mean heat of the keypoints",
+}
 
 
 def describe(
@@ -26,6 +32,7 @@ def describe(
         width: The width of its images in px, or None likewise.
         batch: The number of images in a batch, or None for any number.
     """
+    meaning = _SCORES[network_of(model)]
     return {
         "schema": SCHEMA,
         "precision": precision,
@@ -50,7 +57,7 @@ def describe(
         ),
         "outputs": {
             "poses": "float32 [B, P, K, 2], (x, y) in pixels of the input",
-            "scores": "float32 [B, P], predicted OKS, descending; 0: an empty row",
+            "scores": f"float32 [B, P], {meaning}, descending; 0: an empty row",
             "keypoint_scores": "float32 [B, P, K]",
             "count": "int32 [B], rows that are not empty",
             "cells": "int32 [B, P, 2], (x, y) of the stride-4 cell of each pose",
