@@ -1,6 +1,7 @@
 """Files and folders that are there completely or not at all."""
 
 import contextlib
+import glob
 import os
 import shutil
 import tempfile
@@ -88,6 +89,18 @@ def whole(
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         temporary.unlink(missing_ok=True)
+
+
+def left_behind(path: str | Path) -> list[Path]:
+    """Returns the temporary files of `whole` that a killed process has left.
+
+    Nobody else may be writing the file: a file that is being written is one of them.
+
+    Args:
+        path: The file that was to be written.
+    """
+    path = Path(path)
+    return sorted(path.parent.glob(f".*-*-{glob.escape(path.name)}"))
 
 
 def write_file(

@@ -1,11 +1,14 @@
 import contextlib
 import stat
+import subprocess
+import sys
 
 import pytest
 
 from qepose_tf.benchmark.report import write_between_marks
 from qepose_tf.files.whole_files import (
     check_can_be_made,
+    left_behind,
     whole,
     writable_folder,
     write_file,
@@ -86,3 +89,21 @@ def test_a_folder_that_cannot_be_made_is_told_and_nothing_is_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file/run: expected a writable .*file is a file"):
         check_can_be_made(tmp_path / "file/run")
+
+
+def test_what_a_killed_writer_left_is_found(tmp_path):
+    """A process of its own is killed between the first byte and the rename."""
+    code = (
+        "import os, sys\n"
+        "from qepose_tf.files.whole_files import whole\n"
+        "with whole(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    path = tmp_path / "best.keras"
+    (tmp_path / "other-1-best.keras").write_text("not ours")
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -9
+    (left,) = left_behind(path)
+    assert left.read_text() == "half" and left.suffix == ".keras"
+    assert left_behind(tmp_path / "last.keras") == []

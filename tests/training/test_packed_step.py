@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qepose_tf.models import pose_training
+from qepose_tf.models import image_model
 from qepose_tf.models.hrnet import VARIANTS
 from qepose_tf.training.step import TrainStep
 from tests.backends import to_numpy
@@ -23,7 +23,7 @@ def model():
 
 def gradients(model, parts, batch, packed, monkeypatch):
     """The loss, every gradient and the moving statistics after the batch."""
-    monkeypatch.setattr(pose_training, "sizes_may_vary", lambda: packed)
+    monkeypatch.setattr(image_model, "sizes_may_vary", lambda: packed)
     before = model.get_weights()
     found, loss = TrainStep(model, parts)._gradients(batch, model.trainable_weights)
     statistics = [np.array(weight) for weight in model.non_trainable_weights]

@@ -11,7 +11,7 @@ from qepose_tf.config.changes import differing_keys
 from qepose_tf.config.reading import load_config
 from qepose_tf.config.schema import Config
 from qepose_tf.files.folder_lock import FolderLock
-from qepose_tf.files.whole_files import writable_folder
+from qepose_tf.files.whole_files import left_behind, writable_folder
 
 logger = logging.getLogger(__name__)
 
@@ -151,12 +151,11 @@ def _claimed(path: Path) -> RunFolder | None:
 
 def remove_leftovers(folder: Path) -> None:
     """Removes the temporary files that a killed process has left."""
-    names = (CONFIG, LOG, ENVIRONMENT, SUMMARY)
-    patterns = [f".{name}.*" for name in names]
-    patterns += [f".{Path(name).stem}-*.keras" for name in (BEST, LAST)]
-    for pattern in [*patterns, f"{CHECKPOINTS}/.*"]:
-        for file in folder.glob(pattern):
+    for name in (CONFIG, LOG, ENVIRONMENT, SUMMARY, BEST, LAST):
+        for file in left_behind(folder / name):
             file.unlink(missing_ok=True)
+    for file in folder.glob(f"{CHECKPOINTS}/.*"):
+        file.unlink(missing_ok=True)
 
 
 def remove_run(folder: Path) -> None:

@@ -120,9 +120,9 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path):
     put_run(tmp_path / "x")
     (tmp_path / "x/checkpoints").mkdir()
     left = [
-        ".best-12.keras",
-        ".log.csv.ab12",
-        "checkpoints/.step-000000003.safetensors.x",
+        ".12-34-best.keras",
+        ".12-34-log.csv",
+        "checkpoints/.12-34-step-000000003.safetensors",
     ]
     for name in [*left, ".mine", "checkpoints/step-000000002.safetensors"]:
         (tmp_path / "x" / name).touch()
