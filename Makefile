@@ -17,7 +17,7 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 # Else each of the processes that the tests start would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install quickstart test test-fast test-jax lint overfit-coco
+.PHONY: help install quickstart test test-fast test-jax docs lint overfit-coco
 .PHONY: people ablation ablation-check export-check bench install-timm install-browser
 
 help: ## show the targets
@@ -34,6 +34,9 @@ test-fast: .venv/installed ## the tests of the inner loop, WORKERS of them at on
 
 test-jax: .venv/installed-jax ## ops, layers and models on the JAX backend
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -q tests/ops tests/layers tests/models
+
+docs: .venv/installed ## the documentation as a site, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lint: .venv/installed ## ruff: lint and format; ty: types
 	$(BIN)/ruff check .

@@ -45,6 +45,12 @@ class Skeleton:
 
     Raises:
         ValueError: The names, pairs, limbs or sigmas contradict each other.
+
+    Example:
+        >>> ends = ("nose", "tail")
+        >>> dog = Skeleton("dog", ends, (), limbs=(ends,), sigmas=(0.03, 0.1))
+        >>> dog.num_keypoints, dog.limb_indices
+        (2, ((0, 1),))
     """
 
     name: str

@@ -32,6 +32,11 @@ def load_config(
         FileNotFoundError: There is no such file.
         ValueError: One line with the file, the dotted key, the value, what was
             expected, and the nearest known key.
+
+    Example:
+        >>> config = load_config("my.yaml", ["train.epochs=3"])  # doctest: +SKIP
+        >>> config.train.epochs  # doctest: +SKIP
+        3
     """
     values = _read_yaml(Path(path))
     values.setdefault("name", re.sub(r"[^A-Za-z0-9_.-]", "_", Path(path).stem))

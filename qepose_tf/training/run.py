@@ -117,6 +117,11 @@ def train(
             loss is no longer finite (the message names the step).
         OSError: A file is missing, or the run's folder cannot be written.
         Preempted: SIGTERM has arrived; the checkpoint is written.
+
+    Example:
+        >>> run = train("my.yaml", {"train.epochs": 3})  # doctest: +SKIP
+        >>> run.metrics["val_ap"]  # doctest: +SKIP
+        0.61
     """
     if not isinstance(config, Config):
         config = load_config(config, changes or {})

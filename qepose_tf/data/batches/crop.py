@@ -30,6 +30,10 @@ class AugmentSettings:
 
     Raises:
         ValueError: A value is outside its range.
+
+    Example:
+        >>> AugmentSettings(rotation=10.0, scale=(0.5, 1.5)).flip
+        0.5
     """
 
     flip: float = 0.5

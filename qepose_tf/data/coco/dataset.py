@@ -77,6 +77,9 @@ class CocoDataset:
             records and the share of the batches of each; empty for a single one.
         categories: As in `read_coco`.
         person_size: As in `read_coco`.
+
+    Example:
+        >>> dogs.plot(0).save("first.png")  # doctest: +SKIP
     """
 
     path: Path | Url
@@ -212,6 +215,10 @@ def read_coco(
         ValueError: The file is not COCO's form, has another number of keypoints than
             the skeleton, or none of its images can be used; something else than a
             number stands where one is expected; with `strict` also any problem.
+
+    Example:
+        >>> dogs = read_coco("dogs.json", "photos/")  # doctest: +SKIP
+        >>> print(dogs.summary())  # doctest: +SKIP
     """
     path, folder = location(annotations), location(images_dir)
     if person_size is not None and not 0 < person_size <= MAX_POSITION:

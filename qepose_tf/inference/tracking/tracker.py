@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,10 @@ class Tracker:
     """
 
     def __init__(
-        self, skeleton: Skeleton, settings: TrackerSettings | None = None, **changes
+        self,
+        skeleton: Skeleton,
+        settings: TrackerSettings | None = None,
+        **changes: Any,
     ) -> None:
         self.skeleton = skeleton
         self.settings = dataclasses.replace(settings or TrackerSettings(), **changes)

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 TERMS = {
     "score_loss": "the score loss (Eq. 3)",
+    "heatmap_loss": "the heatmap loss",
     "offset_loss": "the offset loss (Eq. 6)",
     "loss": "the loss",
     NORM: "the gradient",
@@ -56,6 +57,11 @@ class NonFinite(keras.callbacks.Callback):
     Raises (from `fit`):
         ValueError: A value is not finite. The message names the step, the loss term and
             the images, or the range of steps after which weights were not finite.
+
+    Example:
+        >>> state = RunState(steps_per_epoch=100)  # doctest: +SKIP
+        >>> callbacks = [StepCount(state), NonFinite(state, 5)]  # doctest: +SKIP
+        >>> model.fit(batches, epochs=5, callbacks=callbacks)  # doctest: +SKIP
     """
 
     def __init__(
