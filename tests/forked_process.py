@@ -125,6 +125,8 @@ def _become(words: list[str], env: dict[str, str], files: list[str]) -> None:
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     os.environ.clear()
     os.environ.update(env)
+    # A shell's background job ignores Ctrl-C, and so would its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = words
     if words[0] == "-c":
         exec(sys.argv.pop(1), {"__name__": "__main__"})

@@ -12,6 +12,8 @@ import pytest
 from tests.exporting.test_exported_files_as_models import ALONE
 from tests.images.drawn_videos import counted, write_video
 
+# A shell's background job ignores the signal, and so would its children.
+RESTORED = "import signal; signal.signal(2, signal.default_int_handler)\n"
 pytestmark = pytest.mark.slow
 
 
@@ -24,7 +26,7 @@ def model_file(exporter, tmp_path_factory):
 
 def command(model_file, source, out):
     words = ["predict", model_file, source, "--out", out, "--csv"]
-    return [sys.executable, "-c", ALONE, *map(str, words)]
+    return [sys.executable, "-c", RESTORED + ALONE, *map(str, words)]
 
 
 def test_a_video_needs_no_tensorflow(model_file, tmp_path):
