@@ -55,12 +55,12 @@ def start(path: Path, contents: Sequence[bytes]) -> Loaded:
 
 
 def time_exported(
-    path: Path, contents: Mapping[str, bytes], settings: Settings
+    model: ExportedModel, contents: Mapping[str, bytes], settings: Settings
 ) -> Report:
     """Times an exported file in a process of its own.
 
     Args:
-        path: What `ExportedModel` takes.
+        model: The file, which that process loads for itself.
         contents: Of picture files, by name.
         settings: `runs`, `warmup` and `cpus` are used.
 
@@ -70,7 +70,7 @@ def time_exported(
     Raises:
         ValueError: The file or a picture cannot be read.
     """
-    model = ExportedModel(path)
+    path = model.path
     with Worker(str(path), start, path, [*contents.values()], cpus=settings.cpus) as w:
         requests = {name: lambda name=name: w.seconds(name) for name in w.calls}
         timings = time_in_turn(requests, settings.runs, settings.warmup, PAUSE)

@@ -74,8 +74,7 @@ def benchmark(
     """
     check_outputs(json_file)
     from qepose_tf.benchmark.side_by_side import Settings, side_by_side
-    from qepose_tf.inference.exported_files import format_of
-    from qepose_tf.presets import preset_of
+    from qepose_tf.inference.model_files import is_exported
 
     settings = Settings(
         runtimes=runtime or ["tensorflow"],
@@ -87,7 +86,7 @@ def benchmark(
         cpus=threads,
         files=files,
     )
-    if format_of(source) is not None and not preset_of(source):
+    if is_exported(source):
         named = {"runtime": runtime, "precision": precision, "peer": peer}
         _show(
             _file_report(source, images, settings, named | {"files": files}), json_file
@@ -163,8 +162,11 @@ def _file_report(
     from qepose_tf.inference.exported_model import ExportedModel
 
     contents, _ = _pictures(images)
-    contents = contents or _made_images(ExportedModel(source).input_size)
-    return time_exported(source, contents, settings)
+    model = ExportedModel(source)
+    contents = contents or _made_images(model.input_size)
+    report = time_exported(model, contents, settings)
+    report.facts["model"] = str(source)
+    return report
 
 
 def _made_images(side: int) -> dict[str, bytes]:

@@ -24,6 +24,15 @@ def is_model(word: str) -> bool:
     return Path(word).suffix == ".keras" or format_of(word) is not None
 
 
+def is_exported(model: str | Path) -> bool:
+    """Whether a name is that of an exported file, and not of a preset.
+
+    Args:
+        model: A path, or the name of a preset.
+    """
+    return format_of(model) is not None and not preset_of(model)
+
+
 def read_model(model: Any) -> "PoseModel | ExportedModel":
     """Reads a model of any kind; what is a model already is returned.
 
@@ -42,7 +51,7 @@ def read_model(model: Any) -> "PoseModel | ExportedModel":
     """
     if not isinstance(model, str | Path):
         return model
-    if format_of(model) is not None and not preset_of(model):
+    if is_exported(model):
         return ExportedModel(model)
     # Keras imports TensorFlow, which exported files must not need.
     from qepose_tf.models import load_model

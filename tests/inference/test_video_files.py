@@ -7,7 +7,6 @@ from dataclasses import replace
 from fractions import Fraction
 
 import av
-import keras
 import numpy as np
 import pandas
 import pytest
@@ -18,21 +17,10 @@ from qepose_tf.images.video import Video, VideoSpan
 from qepose_tf.images.video_sources import is_drawn_video
 from qepose_tf.inference.people import ImagePoses
 from qepose_tf.inference.prediction_files import write_predictions
-from qepose_tf.inference.predictor import Predictor
-from qepose_tf.models import PoseEstimator
 from qepose_tf.skeleton import COCO, Skeleton
 from tests.images.drawn_videos import counted, even_times, turn, write_video
 from tests.images.test_video import UNEVEN, spoiled
-from tests.models.conftest import moderate
 from tests.small_disk import mounted_disk
-
-
-@pytest.fixture(scope="module")
-def predictor():
-    keras.utils.set_random_seed(0)
-    settings = {"score_threshold": 0.0, "max_detections": 3}
-    model = PoseEstimator(COCO, "tiny", input_size=64, decoder=settings)
-    return Predictor(moderate(model), batch_size=4, min_score=0.0)
 
 
 def run(predictor, sources, out, span=None, **options):

@@ -1,25 +1,12 @@
 """The frames of a video as results in Python."""
 
-import keras
 import numpy as np
 import pytest
 
 from qepose_tf.images.video import VideoFrame
 from qepose_tf.inference.people import ImagePoses
-from qepose_tf.inference.predictor import Predictor
-from qepose_tf.models import PoseEstimator
-from qepose_tf.skeleton import COCO
 from tests.images.drawn_videos import write_video
 from tests.images.test_video import UNEVEN
-from tests.models.conftest import moderate
-
-
-@pytest.fixture(scope="module")
-def predictor():
-    keras.utils.set_random_seed(0)
-    settings = {"score_threshold": 0.0, "max_detections": 3}
-    model = PoseEstimator(COCO, "tiny", input_size=64, decoder=settings)
-    return Predictor(moderate(model), batch_size=4, min_score=0.0)
 
 
 def test_frames_as_results(tmp_path, predictor):

@@ -5,9 +5,14 @@ import numpy as np
 import pytest
 
 from qepose_tf.models import DEKR, PoseEstimator
-from qepose_tf.models.transfer import keypoint_axis, transfer
+from qepose_tf.models.transfer import transfer
 from qepose_tf.skeleton import COCO, Skeleton
-from tests.models.conftest import random_images
+from tests.models.transfer_checks import (
+    check_keypoint_axes,
+    check_same_poses,
+    head,
+    with_noise,
+)
 
 pytestmark = pytest.mark.usefixtures("micro_body")
 SMALL = {
@@ -18,46 +23,18 @@ SMALL = {
 PETS = Skeleton("pets", ("tail", "Left-Shoulder", "nose"), (), (), (0.1, 0.08, 0.03))
 
 
-def noisy(model, seed=3):
-    rng = np.random.default_rng(seed)
-    for variable in model.weights:
-        variable.assign(variable + rng.uniform(0.01, 0.02, variable.shape))
-    return model
-
-
 @pytest.fixture(scope="module")
 def trained():
     keras.utils.set_random_seed(3)
-    return noisy(DEKR(COCO, **SMALL))
-
-
-def head(model):
-    body = {id(variable) for variable in model.body.weights}
-    names = (model.name + "/", "")
-    return {v.path.replace(*names): v for v in model.weights if id(v) not in body}
+    return with_noise(DEKR(COCO, **SMALL))
 
 
 def test_the_axes_are_those_that_differ_between_numbers_of_keypoints():
-    few, many = (
-        head(DEKR(Skeleton("n", names, (), (), [0.1] * len(names)), **SMALL))
-        for names in (tuple("abc"), tuple("abcde"))
-    )
-    assert few.keys() == many.keys()
-    for path in few:
-        pairs = list(zip(few[path].shape, many[path].shape, strict=True))
-        differing = [axis for axis, (one, other) in enumerate(pairs) if one != other]
-        axis = keypoint_axis(path)
-        assert differing == ([] if axis is None else [axis % len(pairs)]), path
+    check_keypoint_axes(lambda skeleton: DEKR(skeleton, **SMALL))
 
 
 def test_the_same_keypoints_give_the_same_poses(trained):
-    target = DEKR(COCO, **SMALL)
-    report = transfer(trained, target)
-    assert report.taken == COCO.keypoints
-    assert (report.fresh, report.left) == ((), ())
-    images = random_images(1, 64, 64)
-    for name, value in trained.predict(images, verbose=0).items():
-        np.testing.assert_array_equal(target.predict(images, verbose=0)[name], value)
+    check_same_poses(trained, DEKR(COCO, **SMALL))
 
 
 def test_keypoints_of_the_same_name_take_their_part_and_the_centre_stays(trained):

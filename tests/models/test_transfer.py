@@ -6,10 +6,10 @@ import pytest
 
 from qepose_tf.models import PoseEstimator
 from qepose_tf.models.settings import POSE_QUERIES
-from qepose_tf.models.transfer import keypoint_axis, transfer
+from qepose_tf.models.transfer import transfer
 from qepose_tf.skeleton import COCO, Skeleton
 
-from .conftest import random_images
+from .transfer_checks import check_keypoint_axes, check_same_poses, head, with_noise
 
 pytestmark = pytest.mark.usefixtures("shallow_body")
 
@@ -28,44 +28,17 @@ SMALL = {"backbone": "tiny", "input_size": 64, "head": {"keypoint_channels": 4}}
 def trained():
     """A model whose weights, statistics among them, are all different."""
     keras.utils.set_random_seed(3)
-    model = PoseEstimator(COCO, **SMALL)
-    rng = np.random.default_rng(3)
-    for variable in model.weights:
-        variable.assign(variable + rng.uniform(0.01, 0.02, variable.shape))
-    return model
-
-
-def head(model):
-    body = {id(variable) for variable in model.body.weights}
-    return {v.path: v for v in model.weights if id(v) not in body}
+    return with_noise(PoseEstimator(COCO, **SMALL))
 
 
 @pytest.mark.parametrize("query", POSE_QUERIES)
 def test_the_axes_are_those_that_differ_between_numbers_of_keypoints(query):
     settings = SMALL | {"head": {"keypoint_channels": 4, "pose_query": query}}
-    few, many = (
-        head(
-            PoseEstimator(Skeleton("n", names, (), (), [0.1] * len(names)), **settings)
-        )
-        for names in (tuple("abc"), tuple("abcde"))
-    )
-    assert few.keys() == many.keys()
-    for path in few:
-        pairs = list(zip(few[path].shape, many[path].shape, strict=True))
-        differing = [axis for axis, (one, other) in enumerate(pairs) if one != other]
-        axis = keypoint_axis(path)
-        # Weights that every keypoint has for itself name their axis, and no others do.
-        assert differing == ([] if axis is None else [axis % len(pairs)]), path
+    check_keypoint_axes(lambda skeleton: PoseEstimator(skeleton, **settings))
 
 
 def test_the_same_keypoints_give_the_same_poses(trained):
-    target = PoseEstimator(COCO, **SMALL)
-    report = transfer(trained, target)
-    assert report.taken == COCO.keypoints
-    assert (report.fresh, report.left) == ((), ())
-    images = random_images(1, 64, 64)
-    for name, value in trained.predict(images, verbose=0).items():
-        np.testing.assert_array_equal(target.predict(images, verbose=0)[name], value)
+    check_same_poses(trained, PoseEstimator(COCO, **SMALL))
 
 
 def test_keypoints_of_the_same_name_take_their_part_and_others_begin_new(trained):
